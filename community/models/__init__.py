@@ -1,0 +1,25 @@
+"""Rows of people: members, where they live, what they like, whom they live with, their circles."""
+
+from community.models.circles import Circle, CircleMembership
+from community.models.households import Child, Household, HouseholdAdult, HouseholdInvitation
+from community.models.members import ApiToken, Consent, Member, Profile, Role
+from community.models.places import Centre, Interest, Place, PlaceName, Postcode
+
+__all__ = [
+    "ApiToken",
+    "Centre",
+    "Child",
+    "Circle",
+    "CircleMembership",
+    "Consent",
+    "Household",
+    "HouseholdAdult",
+    "HouseholdInvitation",
+    "Interest",
+    "Member",
+    "Place",
+    "PlaceName",
+    "Postcode",
+    "Profile",
+    "Role",
+]

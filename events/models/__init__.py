@@ -1,0 +1,21 @@
+"""Rows of gatherings: events and series, places and parties, the door."""
+
+from events.models.door import DoorHelper, Gate, GatePairing, Scan
+from events.models.details import Details
+from events.models.event import Event, Pool
+from events.models.registration import Attendee, Claim, Registration
+from events.models.series import Series
+
+__all__ = [
+    "Attendee",
+    "Claim",
+    "Details",
+    "DoorHelper",
+    "Event",
+    "Gate",
+    "GatePairing",
+    "Pool",
+    "Registration",
+    "Scan",
+    "Series",
+]

@@ -1,0 +1,182 @@
+"""Event: a gathering at one time and place, and the pools its places come from."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from django.db import models
+from django.db.models import F, Prefetch, Q
+
+from community.models import CircleMembership, Member, Role
+from community.models.places import fold, towns_within
+from events.models.details import Details
+from events.models.series import Series
+from realtime import clock
+from realtime.models import Room
+
+
+class EventQuerySet(models.QuerySet["Event"]):
+    def visible_to(self, member: Member | None) -> EventQuerySet:
+        """Events the reader may see: published and open to them, or their own. No query of its own."""
+        shown = ~Q(state=Event.State.DRAFT)
+        if member is None:
+            return self.filter(shown, visibility=Event.Visibility.PUBLIC)
+        circles = CircleMembership.objects.filter(member=member, state="in").values("circle")
+        desks = Role.objects.filter(member=member).values("centre")
+        homes = Member.objects.filter(pk=member.pk).values("profile__centre")
+        open_to_me = (
+            Q(visibility__in=[Event.Visibility.PUBLIC, Event.Visibility.MEMBERS])
+            | Q(visibility=Event.Visibility.CIRCLE, circle__in=circles)
+            | Q(visibility=Event.Visibility.CENTRE, centre__in=homes)
+            | Q(registrations__member=member)
+            | Q(helpers__member=member)
+        )
+        return self.filter(Q(host=member) | Q(centre__in=desks) | shown & open_to_me).distinct()
+
+    def upcoming(self) -> EventQuerySet:
+        """Not over yet, the next first."""
+        now = clock.now()
+        over = Q(ends_at__lt=now) | Q(ends_at=None, starts_at__lt=now - timedelta(hours=6))
+        return self.filter(starts_at__gte=now - timedelta(days=1)).exclude(over).order_by("starts_at", "pk")
+
+    def between(self, start: datetime, end: datetime) -> EventQuerySet:
+        """Beginning in [start, end)."""
+        return self.filter(starts_at__gte=start, starts_at__lt=end)
+
+    def near(self, lat: float, lon: float, km: float) -> EventQuerySet:
+        """In a town whose centre is at most `km` away."""
+        return self.filter(place__in=towns_within(lat, lon, km))
+
+    def matching(self, words: str) -> EventQuerySet:
+        """Events with every word of `words` in title, description, venue or town, accents and case aside."""
+        found = self
+        for word in fold(words).split():
+            found = found.filter(search__contains=word)
+        return found
+
+    def for_list(self) -> EventQuerySet:
+        """With what a card shows: two queries for any number of rows."""
+        return self.select_related("place", "centre", "host").prefetch_related(
+            Prefetch("pools", Pool.objects.filter(kind=Pool.Kind.TOTAL), to_attr="totals")
+        )
+
+
+class Event(Details):
+    """A gathering. Nothing else is ever called event."""
+
+    class State(models.TextChoices):
+        DRAFT = "draft"
+        PUBLISHED = "published"
+        CANCELLED = "cancelled"
+
+    series = models.ForeignKey(Series, models.PROTECT, null=True, blank=True, related_name="occurrences")
+    original_start = models.CharField(max_length=19, blank=True, help_text="Local RECURRENCE-ID, 2027-06-01T19:00:00")
+    is_changed = models.BooleanField(default=False, help_text="Changed by itself: no longer follows its series.")
+    starts_at = models.DateTimeField(null=True, blank=True)
+    ends_at = models.DateTimeField(null=True, blank=True)
+    state = models.CharField(max_length=10, choices=State, default=State.PUBLISHED)
+    cancel_reason = models.CharField(max_length=500, blank=True)
+    sequence = models.PositiveIntegerField(default=0, help_text="RFC 5545 §3.8.7.4")
+    note = models.CharField(max_length=200, blank=True, help_text="What was unclear in an imported event.")
+    search = models.TextField(blank=True, editable=False, help_text="Title, description, venue and town, folded.")
+    room = models.OneToOneField(Room, models.SET_NULL, null=True, blank=True, related_name="+")
+
+    objects = EventQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["series", "original_start"], name="one_event_an_occurrence"),
+            models.CheckConstraint(name="event_ends_after_its_start", condition=Q(ends_at=None) | Q(ends_at__gt=F("starts_at"))),
+            models.CheckConstraint(name="only_drafts_have_no_start", condition=Q(state="draft") | Q(starts_at__isnull=False)),
+        ]
+        indexes = [
+            models.Index(fields=["state", "starts_at", "id"], name="events_by_start"),
+            models.Index(fields=["place", "starts_at"], name="events_of_a_town"),
+            models.Index(fields=["host", "starts_at"], name="events_of_a_host"),
+        ]
+
+    def get_absolute_url(self) -> str:
+        return f"/events/{self.public_id}/"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone whose wall clock the event follows."""
+        return ZoneInfo(self.timezone)
+
+    @property
+    def local_start(self) -> datetime | None:
+        """The start on the wall clock of its zone, aware."""
+        return self.starts_at and self.starts_at.astimezone(self.zone)
+
+    @property
+    def local_end(self) -> datetime | None:
+        """The end on the wall clock of its zone, aware; None when nobody knows."""
+        return self.ends_at and self.ends_at.astimezone(self.zone)
+
+    @property
+    def over_at(self) -> datetime | None:
+        """When it counts as over: its end, or three hours after the start when the end is not known."""
+        if self.starts_at is None:
+            return None
+        return self.ends_at or self.starts_at + timedelta(hours=3)
+
+    @property
+    def is_over(self) -> bool:
+        """It is over by now."""
+        return self.over_at is not None and self.over_at <= clock.now()
+
+    @property
+    def doors_at(self) -> datetime | None:
+        """From when the door admits (UTC)."""
+        return self.starts_at and self.starts_at - timedelta(minutes=self.doors_minutes)
+
+    @property
+    def total(self) -> Pool | None:
+        """The pool of all places. No query after `for_list`; else one."""
+        totals: list[Pool] | None = getattr(self, "totals", None)
+        if totals is None:
+            totals = [pool for pool in self.pools.all() if pool.kind == Pool.Kind.TOTAL]
+        return totals[0] if totals else None
+
+    def searchable(self) -> str:
+        """What `matching` looks through."""
+        texts = [self.title, self.description, self.venue, self.town, self.place.name if self.place else ""]
+        texts += [text for translation in self.translations.values() for text in translation.values()]
+        return fold(" ".join(texts))
+
+
+class Pool(models.Model):
+    """Places of one kind at an event. `taken` never exceeds `capacity`: the database says no first."""
+
+    class Kind(models.TextChoices):
+        TOTAL = "total"
+        TICKET = "ticket"
+        AGE = "age"
+        CENTRE = "centre"
+
+    event = models.ForeignKey(Event, models.CASCADE, related_name="pools")
+    kind = models.CharField(max_length=6, choices=Kind, default=Kind.TOTAL)
+    name = models.CharField(max_length=60, blank=True)
+    capacity = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: no limit.")
+    taken = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(name="never_oversold", condition=Q(taken__gte=0) & (Q(capacity=None) | Q(taken__lte=F("capacity")))),
+            models.UniqueConstraint(fields=["event", "kind", "name"], name="one_pool_a_name"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.event_id}"
+
+    @property
+    def left(self) -> int | None:
+        """Free places; None when there is no limit."""
+        return None if self.capacity is None else self.capacity - self.taken
+
+    @property
+    def per_cent_taken(self) -> int:
+        """For the seats bar: 0 to 100."""
+        return 0 if not self.capacity else min(100, round(100 * self.taken / self.capacity))

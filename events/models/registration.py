@@ -1,0 +1,115 @@
+"""Registration: a place at an event for a party, and the people of the party."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from community.models.households import Child
+from events.models.event import Event, Pool
+from realtime import clock
+from realtime.ids import WithId
+
+LIVE = ("unconfirmed", "requested", "confirmed", "awaiting_payment", "waiting", "offered")
+SEATED = ("unconfirmed", "confirmed", "awaiting_payment", "offered")  # those who hold places
+
+
+class RegistrationQuerySet(models.QuerySet["Registration"]):
+    def live(self) -> RegistrationQuerySet:
+        """Neither cancelled, declined nor expired."""
+        return self.filter(state__in=LIVE)
+
+
+class Registration(WithId):
+    """One party at one event, made by a member or by a guest who confirmed an address."""
+
+    class State(models.TextChoices):
+        UNCONFIRMED = "unconfirmed"
+        REQUESTED = "requested"
+        CONFIRMED = "confirmed"
+        AWAITING_PAYMENT = "awaiting_payment"
+        WAITING = "waiting"
+        OFFERED = "offered"
+        DECLINED = "declined"
+        EXPIRED = "expired"
+        CANCELLED = "cancelled"
+
+    event = models.ForeignKey(Event, models.PROTECT, related_name="registrations")
+    member = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="+")
+    guest_email = models.EmailField(blank=True)
+    guest_name = models.CharField(max_length=60, blank=True)
+    language = models.CharField(max_length=12, default="en")
+    state = models.CharField(max_length=16, choices=State)
+    party_size = models.PositiveSmallIntegerField(help_text="Live attendees.")
+    next_slot = models.PositiveSmallIntegerField(default=0, help_text="A slot is never used again.")
+    serial = models.PositiveIntegerField(default=1, help_text="Serial of tickets drawn now.")
+    min_serial = models.PositiveIntegerField(default=1, help_text="Tickets with a lower serial are revoked.")
+    queued_at = models.DateTimeField(null=True, blank=True)
+    offer_expires_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=clock.now)
+    changed_at = models.DateTimeField(default=clock.now)
+    version = models.PositiveIntegerField(default=1)
+
+    objects = RegistrationQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["event", "member"], condition=Q(state__in=LIVE), name="one_live_registration_each"),
+            models.UniqueConstraint(
+                fields=["event", "guest_email"], condition=Q(state__in=LIVE) & ~Q(guest_email=""), name="one_live_registration_a_guest"
+            ),
+            models.CheckConstraint(name="somebody_registered", condition=Q(member__isnull=False) | ~Q(guest_email="")),
+            models.CheckConstraint(name="parties_of_one_to_twelve", condition=~Q(state__in=LIVE) | Q(party_size__gte=1, party_size__lte=12)),
+        ]
+        indexes = [models.Index(fields=["member", "state"], name="registrations_of_a_member")]
+
+    def __str__(self) -> str:
+        return f"{self.member or self.guest_name} at {self.event}"
+
+    @property
+    def has_places(self) -> bool:
+        """It holds places now, so there is a ticket."""
+        return self.state in SEATED
+
+
+class Attendee(models.Model):
+    """One person of a party, in one slot of the ticket."""
+
+    registration = models.ForeignKey(Registration, models.CASCADE, related_name="attendees")
+    event = models.ForeignKey(Event, models.PROTECT, related_name="+")
+    slot = models.PositiveSmallIntegerField()
+    name = models.CharField(max_length=60, blank=True)
+    member = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    child = models.ForeignKey(Child, models.SET_NULL, null=True, blank=True, related_name="+")
+    age = models.PositiveSmallIntegerField(null=True, blank=True)
+    is_live = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["slot"]
+        constraints = [
+            models.UniqueConstraint(fields=["registration", "slot"], name="one_attendee_a_slot"),
+            models.UniqueConstraint(fields=["event", "child"], condition=Q(is_live=True), name="a_child_comes_once"),
+            models.UniqueConstraint(fields=["event", "member"], condition=Q(is_live=True), name="a_member_comes_once"),
+            models.CheckConstraint(name="sixteen_slots_a_ticket", condition=Q(slot__lt=16)),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or f"slot {self.slot}"
+
+
+class Claim(models.Model):
+    """How many places of one pool a registration holds."""
+
+    registration = models.ForeignKey(Registration, models.CASCADE, related_name="claims")
+    pool = models.ForeignKey(Pool, models.CASCADE, related_name="claims")
+    n = models.PositiveSmallIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["registration", "pool"], name="one_claim_a_pool"),
+            models.CheckConstraint(name="a_claim_holds_something", condition=Q(n__gte=1)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.n} of {self.pool_id}"

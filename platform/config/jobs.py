@@ -1,0 +1,74 @@
+"""Later work: one table of sweeps and how often they run.
+
+A sweep is a plain function of a floor below that looks for rows whose time has come and does what is due. It
+may run twice, at once, or not for an hour: the rows say what is left to do.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import close_old_connections
+
+from config import idempotency
+from events import series
+from realtime import notify
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Sweep:
+    """A function and how many seconds lie between two runs of it."""
+
+    work: Callable[[], object]
+    every_s: float
+    due: float = field(default=0.0)
+
+
+def table() -> list[Sweep]:
+    """Every sweep of the house."""
+    return [
+        Sweep(notify.send_due, 0.5),
+        Sweep(series.extend_series, 3600),
+        Sweep(idempotency.forget_old, 3600),
+        Sweep(SessionStore.clear_expired, 86_400),
+    ]
+
+
+def run(stop: threading.Event) -> None:
+    """Run what is due until `stop` is set. A sweep that fails is logged and tried again at its next turn."""
+    sweeps = table()
+    while not stop.is_set():
+        for sweep in sweeps:
+            if monotonic() >= sweep.due and not stop.is_set():
+                sweep.due = monotonic() + sweep.every_s
+                run_once(sweep)
+        stop.wait(0.25)
+
+
+def run_once(sweep: Sweep) -> None:
+    """One turn of one sweep, with database connections that went away replaced before and after."""
+    close_old_connections()
+    try:
+        sweep.work()
+    except Exception:  # one broken sweep must not stop the others; its rows are still due
+        log.exception("sweep failed: %s", getattr(sweep.work, "__qualname__", sweep.work))
+    finally:
+        close_old_connections()
+
+
+def start_thread() -> Callable[[], None]:
+    """Run the sweeps beside the server, in this process. Returns what stops them."""
+    stop = threading.Event()
+    thread = threading.Thread(target=run, args=(stop,), name="sweeps", daemon=True)
+    thread.start()
+
+    def end() -> None:
+        stop.set()
+        thread.join(5)
+
+    return end

