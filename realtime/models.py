@@ -38,7 +38,9 @@ class Room(WithId):
 
     class Meta:
         constraints = [
-            models.CheckConstraint(name="room_head_covers_its_messages", condition=Q(n__gte=0, head__gte=F("n"))),
+            models.CheckConstraint(
+                name="room_head_covers_its_messages", condition=Q(n__gte=0, head__gte=F("n"))
+            ),
             models.UniqueConstraint(fields=["kind"], condition=Q(kind="control"), name="one_control_log"),
         ]
 
@@ -61,7 +63,9 @@ class Participant(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["room", "member"], name="one_participant_each"),
-            models.CheckConstraint(name="read_counts_are_real", condition=Q(read_n__gte=0, read_seq__gte=F("read_n"))),
+            models.CheckConstraint(
+                name="read_counts_are_real", condition=Q(read_n__gte=0, read_seq__gte=F("read_n"))
+            ),
         ]
         indexes = [models.Index(fields=["member"], condition=Q(left_seq=None), name="rooms_i_am_in")]
 
@@ -104,10 +108,14 @@ class Entry(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["room", "seq"], name="one_entry_a_seq"),
             models.UniqueConstraint(fields=["room", "author", "key"], name="one_entry_a_key"),
-            models.CheckConstraint(name="entry_seq_from_one", condition=Q(seq__gte=1, n__gte=0) & Q(seq__gte=F("n"))),
+            models.CheckConstraint(
+                name="entry_seq_from_one", condition=Q(seq__gte=1, n__gte=0) & Q(seq__gte=F("n"))
+            ),
             models.CheckConstraint(name="removed_text_is_gone", condition=Q(removed_at=None) | Q(text="")),
         ]
-        indexes = [models.Index(fields=["room", "-seq"], condition=Q(kind="message"), name="messages_of_a_room")]
+        indexes = [
+            models.Index(fields=["room", "-seq"], condition=Q(kind="message"), name="messages_of_a_room")
+        ]
 
     def __str__(self) -> str:
         return f"{self.room_id}#{self.seq} {self.kind}"
@@ -123,7 +131,9 @@ class Mail(models.Model):
         FAILED = "failed"
         DROPPED = "dropped"  # no longer true when its turn came
 
-    claim = models.CharField(max_length=200, unique=True, help_text="recipient, subject, kind and version in one.")
+    claim = models.CharField(
+        max_length=200, unique=True, help_text="recipient, subject, kind and version in one."
+    )
     member = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="+")
     to = models.EmailField()
     kind = models.CharField(max_length=40)
@@ -144,7 +154,9 @@ class Mail(models.Model):
     error = models.CharField(max_length=300, blank=True)
 
     class Meta:
-        indexes = [models.Index(fields=["due_at"], condition=Q(state__in=["queued", "sending"]), name="mail_waiting")]
+        indexes = [
+            models.Index(fields=["due_at"], condition=Q(state__in=["queued", "sending"]), name="mail_waiting")
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} to {self.to}"
@@ -153,7 +165,9 @@ class Mail(models.Model):
 class Site(models.Model):
     """What is true of the whole site: one row."""
 
-    epoch = models.PositiveIntegerField(default=1, help_text="Raised by a restore: clients read everything anew.")
+    epoch = models.PositiveIntegerField(
+        default=1, help_text="Raised by a restore: clients read everything anew."
+    )
 
     class Meta:
         constraints = [models.CheckConstraint(name="one_site", condition=Q(pk=1))]

@@ -1,0 +1,78 @@
+"""The one socket of the site, /ws/: where it is, and who is at its other end.
+
+A browser shows its session cookie and must come from a page of ours: Origin is compared as a whole, because a
+cookie is sent along from any page of the world. A program shows `Authorization: Bearer` and needs no Origin.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.contrib.sessions.backends.db import SessionStore
+from django.http import HttpRequest
+
+from community.members import member_for_token
+from community.models import Member
+from realtime.hub import in_thread
+from realtime.socket import Socket
+
+type Scope = dict[str, Any]
+type Receive = Callable[[], Awaitable[dict[str, Any]]]
+type Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+_socket = Socket.as_asgi()  # type: ignore[no-untyped-call]
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    """The ASGI application of all WebSockets. Elsewhere than at /ws/, or from a foreign page: 403."""
+    headers = {name.decode("latin1").lower(): value.decode("latin1") for name, value in scope["headers"]}
+    scheme, _blank, secret = headers.get("authorization", "").partition(" ")
+    is_program = scheme.lower() == "bearer"
+    if scope["path"] != f"/{settings.SOCKET_PATH}" or not (is_program or comes_from_us(headers)):
+        await receive()
+        await send({"type": "websocket.close"})
+        return
+    if is_program:
+        member, session_key = await in_thread(member_for_token)(secret.strip()), ""
+    else:
+        member, session_key = await in_thread(member_of_session)(headers.get("cookie", ""))
+    await _socket(scope | {"user": member, "session_key": session_key}, receive, send)
+
+
+def comes_from_us(headers: Mapping[str, str]) -> bool:
+    """Whether Origin (RFC 6454 §7) is exactly ours: PUBLIC_URL, or on a private machine any of its names."""
+    origin = headers.get("origin", "")
+    if origin == settings.PUBLIC_URL:
+        return True
+    if not settings.IS_LOOPBACK:
+        return False
+    try:
+        here, host = urlsplit(origin), urlsplit(f"//{headers.get('host', '')}")
+        ports = {urlsplit(settings.PUBLIC_URL).port or 80}
+        if host.hostname in LOOPBACK:
+            ports.add(host.port or 80)
+        is_exact = origin == f"{here.scheme}://{here.netloc}" and "@" not in here.netloc
+        return is_exact and here.scheme == "http" and here.hostname in LOOPBACK and (here.port or 80) in ports
+    except ValueError:  # an Origin or Host that is no address
+        return False
+
+
+def member_of_session(cookies: str) -> tuple[Member | None, str]:
+    """Who the session cookie belongs to, and its key. (None, "") when signed out. Two queries."""
+    try:
+        cookie = SimpleCookie(cookies).get(settings.SESSION_COOKIE_NAME)
+    except CookieError:
+        cookie = None
+    if cookie is None:
+        return None, ""
+    request = HttpRequest()
+    request.session = SessionStore(cookie.value)
+    user = get_user(request)  # checks the session's hash too, as for pages
+    if not isinstance(user, Member) or not user.is_active:
+        return None, ""
+    return user, request.session.session_key or ""

@@ -1,0 +1,358 @@
+// One WebSocket a tab carries everything live. Loaded on every signed-in page.
+//
+// window.circles:
+//   me                          my id, once the first welcome has come
+//   on(type, (frame) => …)      every frame of a type: entry, sync, history, ok, read, typing, head, gone, welcome …
+//   watch(room, [epoch, seq])   hear a room from there on, without a gap or a double, over every reconnect
+//   say(room, text, more)       queue a message: kept in IndexedDB until the server has it, sent again by its key
+//   retry(key) drop(key) queued(room)
+//   ask(frame)                  send edit, delete, react, history: a promise of its answer
+//   read(room, seq) typing(room)
+// In the page: data-unread-room="<id>" and data-unread (a badge that hides at 0, its number in [data-unread-number]),
+// data-live-topic="<topic>" (gets a DOM event `live`, detail.data; after a reconnect too, then without data),
+// data-connection with data-offline, data-reconnecting, data-signed-out (the texts it shows).
+
+const SUBPROTOCOL = "circles.v1";
+const FINAL = new Set([4001, 4009, 4400, 4403, 4406]);
+const ACK_EVERY = 32;
+const ACK_MS = 5000;
+const READ_MS = 3000;
+const MAX_WAIT_MS = 30_000;
+
+const listeners = new Map();
+const rooms = new Map(); // id → {epoch, seq, head, n, read: [seq, n], watched, wanted, unacked}
+const asked = new Map(); // ref → {resolve, reject}
+const client = crypto.randomUUID();
+let socket = null;
+let welcomed = false;
+let tries = 0;
+let stopped = 0;
+let refs = 0;
+let lastHeard = 0;
+let sending = null;
+
+const on = (type, hear) => listeners.set(type, [...(listeners.get(type) ?? []), hear]);
+const emit = (frame) => (listeners.get(frame.type) ?? []).forEach((hear) => hear(frame));
+const room = (id) => {
+  if (!rooms.has(id)) rooms.set(id, { epoch: 0, seq: 0, head: 0, n: 0, read: [0, 0], wanted: false, unacked: 0 });
+  return rooms.get(id);
+};
+
+// -- the outbox: what was written and is not yet known to the server
+
+const database = new Promise((resolve, reject) => {
+  const opening = indexedDB.open("circles", 1);
+  opening.onupgradeneeded = () => opening.result.createObjectStore("outbox", { keyPath: "key" });
+  opening.onsuccess = () => resolve(opening.result);
+  opening.onerror = () => reject(opening.error);
+});
+const memory = new Map(); // also the whole outbox where the browser keeps no database (private windows)
+
+async function stored(mode, work) {
+  try {
+    const store = (await database).transaction("outbox", mode).objectStore("outbox");
+    const request = work(store);
+    return await new Promise((resolve, reject) => {
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error);
+    });
+  } catch {
+    return undefined;
+  }
+}
+
+async function keep(message) {
+  memory.set(message.key, message);
+  await stored("readwrite", (store) => store.put(message));
+}
+
+async function forget(key) {
+  memory.delete(key);
+  await stored("readwrite", (store) => store.delete(key));
+}
+
+async function queued(id) {
+  for (const message of (await stored("readonly", (store) => store.getAll())) ?? []) {
+    if (!memory.has(message.key)) memory.set(message.key, message);
+  }
+  return [...memory.values()].filter((message) => !id || message.room === id).sort((a, b) => a.at - b.at);
+}
+
+async function say(id, text, more = {}) {
+  const message = { key: crypto.randomUUID(), room: id, text, ...more, at: Date.now(), me: circles.me, failed: "" };
+  await keep(message);
+  flush();
+  return message;
+}
+
+async function retry(key) {
+  const message = memory.get(key);
+  if (message) await keep({ ...message, failed: "" });
+  flush();
+}
+
+// One at a time, oldest first: what was written first is said first.
+function flush() {
+  sending ??= flushAll().finally(() => (sending = null));
+}
+
+async function flushAll() {
+  while (welcomed) {
+    const message = (await queued()).find((one) => !one.failed);
+    if (!message) return;
+    if (message.me && message.me !== circles.me) {
+      await forget(message.key); // somebody else used this browser
+      continue;
+    }
+    const { key, room: id, text, reply_to, language } = message;
+    try {
+      const ok = await ask({ type: "send", room: id, key, text, reply_to, language });
+      await forget(key);
+      const here = room(id);
+      if (here.read[1] === ok.n - 1) here.read = [ok.seq, ok.n];
+      badges();
+      emit({ type: "sent", key, ok });
+    } catch (error) {
+      if (!error.code) return; // the line broke: again after the next welcome
+      if (error.retry_after) {
+        await new Promise((resolve) => setTimeout(resolve, error.retry_after * 1000));
+        continue;
+      }
+      await keep({ ...message, failed: error.detail });
+      emit({ type: "failed", key, detail: error.detail });
+    }
+  }
+}
+
+// -- the line
+
+function put(frame) {
+  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(frame));
+}
+
+function ask(frame) {
+  if (!welcomed) return Promise.reject(new Error("no line"));
+  const ref = ++refs;
+  put({ ...frame, ref });
+  return new Promise((resolve, reject) => asked.set(ref, { resolve, reject }));
+}
+
+function connect() {
+  if (socket || stopped || !navigator.onLine) return show();
+  const line = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/`, SUBPROTOCOL);
+  socket = line;
+  const tooLong = setTimeout(() => line.close(), 10_000);
+  line.onopen = () => {
+    const wanted = [...rooms].filter(([, one]) => one.wanted);
+    const cursors = Object.fromEntries(wanted.filter(([, one]) => one.epoch).map(([id, one]) => [id, [one.epoch, one.seq]]));
+    for (const [, one] of rooms) one.told = one.wanted;
+    put({ type: "hello", v: 1, client, watch: wanted.map(([id]) => id), cursors });
+  };
+  line.onmessage = (event) => {
+    lastHeard = Date.now();
+    clearTimeout(tooLong);
+    hear(JSON.parse(event.data));
+  };
+  line.onclose = (event) => {
+    clearTimeout(tooLong);
+    if (socket === line) broken(event.code);
+  };
+}
+
+function broken(code) {
+  socket = null;
+  welcomed = false;
+  for (const { reject } of asked.values()) reject(new Error("no line"));
+  asked.clear();
+  if (FINAL.has(code)) stopped = code;
+  else setTimeout(connect, Math.random() * Math.min(MAX_WAIT_MS, 500 * 2 ** tries++)); // full jitter
+  show();
+}
+
+// A laptop that slept believes in a dead line: ask, and hang up when nothing comes.
+function probe() {
+  if (stopped === 4009) stopped = 0;
+  if (!socket) return connect();
+  if (!welcomed || Date.now() - lastHeard < 10_000) return;
+  const asked_at = Date.now();
+  follow();
+  setTimeout(() => {
+    if (socket && lastHeard < asked_at) {
+      const dead = socket;
+      broken(1006);
+      dead.close();
+    }
+  }, 5000);
+}
+
+// -- what comes in
+
+function hear(frame) {
+  if (frame.ref !== undefined && asked.has(frame.ref)) {
+    const { resolve, reject } = asked.get(frame.ref);
+    asked.delete(frame.ref);
+    if (frame.type === "error") reject(frame);
+    else resolve(frame);
+  }
+  (hearing[frame.type] ?? emit)(frame);
+}
+
+const hearing = {
+  welcome(frame) {
+    welcomed = true;
+    tries = 0;
+    circles.me = frame.me;
+    for (const [id, state] of Object.entries(frame.rooms)) Object.assign(room(id), { head: state.head, n: state.n, read: state.read });
+    const free = frame.limits.watch - [...rooms.values()].filter((one) => one.wanted).length;
+    const others = Object.keys(frame.rooms).filter((id) => !room(id).wanted).slice(0, Math.max(0, free));
+    const late = [...rooms].filter(([, one]) => one.wanted && !one.told); // asked for while the hello was on its way
+    const add = [...others.map((id) => [id, null]), ...late.map(([id, one]) => [id, [one.epoch, one.seq]])];
+    if (add.length) put({ type: "watch", add: Object.fromEntries(add) });
+    emit(frame);
+    badges();
+    show();
+    follow();
+    for (const one of document.querySelectorAll("[data-live-topic]")) one.dispatchEvent(new CustomEvent("live", { detail: {} }));
+    flush();
+  },
+  entry(frame) {
+    const here = room(frame.room);
+    if (frame.seq <= here.seq) return;
+    if (here.seq && frame.seq > here.seq + 1) return put({ type: "sync", room: frame.room, after: here.seq });
+    took(here, frame.room, frame);
+    badges();
+  },
+  sync(frame) {
+    const here = room(frame.room);
+    here.epoch = frame.epoch;
+    if (frame.after > here.seq) return put({ type: "sync", room: frame.room, after: here.seq });
+    for (const entry of frame.entries) if (entry.seq > here.seq) took(here, frame.room, entry);
+    if (frame.more) put({ type: "sync", room: frame.room, after: here.seq });
+    badges();
+    emit(frame);
+  },
+  reset(frame) {
+    const here = room(frame.room);
+    const had = here.epoch;
+    Object.assign(here, { epoch: frame.epoch, seq: frame.head, head: Math.max(here.head, frame.head) });
+    if (had) emit(frame);
+  },
+  head(frame) {
+    const here = room(frame.room);
+    Object.assign(here, { head: frame.seq, n: frame.n });
+    put({ type: "sync", room: frame.room, after: here.seq });
+    badges();
+  },
+  read(frame) {
+    const here = room(frame.room);
+    if (frame.seq > here.read[0]) here.read = [frame.seq, frame.n];
+    badges();
+    emit(frame);
+  },
+  gone(frame) {
+    rooms.delete(frame.room);
+    badges();
+    emit(frame);
+  },
+  live(frame) {
+    for (const one of document.querySelectorAll(`[data-live-topic="${CSS.escape(frame.topic)}"]`)) {
+      one.dispatchEvent(new CustomEvent("live", { detail: { data: frame.data } }));
+    }
+    emit(frame);
+  },
+};
+
+function took(here, id, entry) {
+  here.seq = entry.seq;
+  here.head = Math.max(here.head, entry.seq);
+  here.n = Math.max(here.n, entry.n);
+  if (entry.author?.id === circles.me && here.read[1] === entry.n - 1) here.read = [entry.seq, entry.n];
+  if (++here.unacked >= ACK_EVERY) ack();
+  emit({ ...entry, type: "entry", room: id });
+}
+
+function ack() {
+  const behind = [...rooms].filter(([, one]) => one.unacked);
+  if (!behind.length || !welcomed) return;
+  put({ type: "ack", rooms: Object.fromEntries(behind.map(([id, one]) => [id, one.seq])) });
+  for (const [, one] of behind) one.unacked = 0;
+}
+
+// -- what goes out now and then
+
+const reads = new Map();
+let readTimer = 0;
+function read(id, seq) {
+  const here = room(id);
+  if (seq <= here.read[0]) return;
+  here.read = [seq, seq >= here.head ? here.n : here.read[1]];
+  reads.set(id, seq);
+  badges();
+  readTimer ||= setTimeout(() => {
+    readTimer = 0;
+    for (const [one, newest] of reads) put({ type: "read", room: one, seq: newest });
+    if (welcomed) reads.clear();
+  }, READ_MS);
+}
+
+let typed = 0;
+function typing(id) {
+  if (Date.now() - typed < 3000) return;
+  typed = Date.now();
+  put({ type: "typing", room: id });
+}
+
+function follow() {
+  const topics = [...new Set([...document.querySelectorAll("[data-live-topic]")].map((one) => one.dataset.liveTopic))];
+  if (welcomed) put({ type: "follow", ref: ++refs, topics: topics.slice(0, 16) });
+}
+
+function watch(id, cursor) {
+  const here = room(id);
+  Object.assign(here, { epoch: cursor[0], seq: cursor[1], wanted: true });
+  if (welcomed) put({ type: "watch", add: { [id]: cursor } });
+}
+
+// -- what it shows
+
+function badges() {
+  let total = 0;
+  for (const [id, here] of rooms) {
+    const unread = Math.max(0, here.n - here.read[1]);
+    total += unread;
+    for (const badge of document.querySelectorAll(`[data-unread-room="${CSS.escape(id)}"]`)) count(badge, unread);
+  }
+  for (const badge of document.querySelectorAll("[data-unread], [data-unread-total]")) count(badge, total);
+}
+
+function count(badge, unread) {
+  const number = badge.querySelector("[data-unread-number]") ?? badge;
+  if (number.textContent !== String(unread)) number.textContent = unread;
+  badge.hidden = !unread;
+}
+
+let showTimer = 0;
+function show() {
+  clearTimeout(showTimer);
+  const text = (box) => (stopped === 4001 ? box.dataset.signedOut : navigator.onLine ? box.dataset.reconnecting : box.dataset.offline);
+  // A short cut needs no words.
+  showTimer = setTimeout(
+    () => {
+      for (const box of document.querySelectorAll("[data-connection]")) {
+        box.hidden = welcomed;
+        if (!welcomed) (box.querySelector("[data-connection-text]") ?? box).textContent = text(box) ?? "";
+      }
+    },
+    welcomed || stopped ? 0 : 2000,
+  );
+}
+
+const circles = { me: null, on, watch, say, retry, drop: forget, queued, ask, read, typing, room: (id) => rooms.get(id) };
+window.circles = circles;
+
+setInterval(ack, ACK_MS);
+addEventListener("online", probe);
+addEventListener("offline", show);
+document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && probe());
+document.addEventListener("htmx:afterSettle", follow);
+setTimeout(connect); // after the page's own module has said what it watches

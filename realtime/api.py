@@ -1,0 +1,178 @@
+"""Rooms and their logs for programs. What is said here reaches every open socket, as if it came from one."""
+
+from typing import Any, cast
+
+from django.conf import settings
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import generics, serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from realtime import chat, frames, ids, rooms
+from realtime.models import Participant
+
+
+class RoomSerializer(serializers.Serializer[Participant]):
+    """A room as its participant sees it: unread messages are `n` minus `read[1]`."""
+
+    id = serializers.CharField(source="room.public_id")
+    url = serializers.SerializerMethodField()
+    title = serializers.CharField(source="room.title")
+    kind = serializers.CharField(source="room.kind")
+    link = serializers.SerializerMethodField()
+    epoch = serializers.SerializerMethodField()
+    head = serializers.IntegerField(source="room.head")
+    n = serializers.IntegerField(source="room.n")
+    read = serializers.SerializerMethodField()
+    mentions = serializers.IntegerField()
+    closed = serializers.SerializerMethodField()
+
+    def get_url(self, row: Participant) -> str:
+        return f"{settings.PUBLIC_URL}/chat/{row.room.public_id}/"
+
+    def get_link(self, row: Participant) -> str | None:
+        return f"{settings.PUBLIC_URL}{row.room.link}" if row.room.link else None
+
+    def get_epoch(self, row: Participant) -> int:
+        return int(self.context["epoch"])
+
+    def get_read(self, row: Participant) -> list[int]:
+        return [row.read_seq, row.read_n]
+
+    def get_closed(self, row: Participant) -> bool:
+        return row.room.closed_at is not None
+
+
+class ParticipantSerializer(serializers.Serializer[Participant]):
+    """Somebody who is in the room."""
+
+    id = serializers.SerializerMethodField()
+    name = serializers.CharField(source="member.display_name")
+    joined = serializers.IntegerField(source="joined_seq")
+
+    def get_id(self, row: Participant) -> str:
+        return ids.encode(row.member_id)
+
+
+class EntrySerializer(serializers.Serializer[dict[str, Any]]):
+    """One entry, as the socket's `entry` frame."""
+
+    type = serializers.CharField()
+    room = serializers.CharField()
+    seq = serializers.IntegerField()
+    n = serializers.IntegerField()
+    kind = serializers.CharField()
+    author = serializers.DictField(child=serializers.CharField(), allow_null=True)
+    at = serializers.DateTimeField()
+    body = serializers.DictField(allow_null=True)
+    key = serializers.UUIDField(required=False)
+    rev = serializers.IntegerField(required=False)
+
+
+class EntriesSerializer(serializers.Serializer[Any]):
+    results = EntrySerializer(many=True)
+    more = serializers.BooleanField()
+
+
+class NewMessageSerializer(serializers.Serializer[Any]):
+    key = serializers.UUIDField(help_text="Made by you: sent again with it, the message is the same one.")
+    text = serializers.CharField(trim_whitespace=False, help_text="At most 4,000 code points.")
+    reply_to = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=frames.MAX_SEQ)
+    language = serializers.CharField(required=False, allow_blank=True, max_length=12, help_text="BCP 47")
+
+
+class AfterSerializer(serializers.Serializer[Any]):
+    after = serializers.IntegerField(required=False, default=0, min_value=0, max_value=frames.MAX_SEQ)
+    limit = serializers.IntegerField(required=False, default=chat.MAX_PAGE, min_value=1, max_value=chat.MAX_PAGE)
+
+
+class BeforeSerializer(serializers.Serializer[Any]):
+    before = serializers.IntegerField(
+        required=False, default=frames.MAX_SEQ, min_value=0, max_value=frames.MAX_SEQ
+    )
+    limit = serializers.IntegerField(
+        required=False, default=chat.MAX_HISTORY, min_value=1, max_value=chat.MAX_HISTORY
+    )
+
+
+class _Rooms(generics.GenericAPIView[Participant]):
+    """Rooms the caller is in."""
+
+    serializer_class = RoomSerializer
+    queryset = Participant.objects.none()
+
+    def get_queryset(self) -> QuerySet[Participant]:
+        return Participant.objects.filter(member=self.request.user.pk, left_seq=None).select_related("room")
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), "epoch": rooms.epoch()}
+
+
+class RoomList(_Rooms, generics.ListAPIView[Participant]):
+    """The rooms you are in."""
+
+    ordering = ("pk",)
+
+
+class RoomDetail(_Rooms, generics.RetrieveAPIView[Participant]):
+    """One room you are in."""
+
+    lookup_field = "room"
+    lookup_url_kwarg = "pk"
+
+
+class ParticipantList(generics.ListAPIView[Participant]):
+    """Who is in a room you are in."""
+
+    serializer_class = ParticipantSerializer
+    queryset = Participant.objects.none()
+    ordering = ("pk",)
+
+    def get_queryset(self) -> QuerySet[Participant]:
+        room = rooms.room_for(self.request.user, self.kwargs["pk"])
+        return Participant.objects.filter(room=room, left_seq=None).select_related("member")
+
+
+def _asked(form: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
+    """The checked query of a request. Raises rest_framework's ValidationError."""
+    asked = form(data=request.query_params)
+    asked.is_valid(raise_exception=True)
+    return cast(dict[str, Any], asked.validated_data)
+
+
+class Entries(APIView):
+    """The log of a room."""
+
+    @extend_schema(parameters=[AfterSerializer], responses=EntriesSerializer)
+    def get(self, request: Request, pk: int) -> Response:
+        """Entries after a seq, ascending: what the socket calls sync."""
+        page = chat.entries(request.user, pk, **_asked(AfterSerializer, request))
+        return Response({"results": page.rows, "more": page.more})
+
+    @extend_schema(
+        request=NewMessageSerializer,
+        responses={
+            201: EntrySerializer,
+            200: OpenApiResponse(EntrySerializer, "The key was known: the same message again."),
+        },
+    )
+    def post(self, request: Request, pk: int) -> Response:
+        """Say something."""
+        form = NewMessageSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        said = form.validated_data
+        reply_to, language = said.get("reply_to"), said.get("language", "")
+        entry, is_known = chat.post(request.user, pk, said["text"], said["key"], reply_to, language)
+        return Response(chat.frame_of(entry), status=200 if is_known else 201)
+
+
+class History(APIView):
+    """What was said in a room."""
+
+    @extend_schema(parameters=[BeforeSerializer], responses=EntriesSerializer)
+    def get(self, request: Request, pk: int) -> Response:
+        """Messages before a seq in their present state, newest first."""
+        page = chat.history(request.user, pk, **_asked(BeforeSerializer, request))
+        return Response({"results": page.rows, "more": page.more})

@@ -1,0 +1,144 @@
+"""Between processes: a word to every hub that listens, in this process or through Redis.
+
+The bus is a hint. A word that is lost costs a second (the hubs compare with the database), never a message.
+"""
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from functools import cache
+from time import monotonic
+
+import redis
+import redis.asyncio
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 0.2
+BREAK_S = 2.0
+
+_ears: set["Ear"] = set()
+_ears_guard = threading.Lock()
+_closed_until = 0.0  # the breaker: until then Redis is not asked again
+
+
+def publish(channel: str, text: str) -> None:
+    """Tell every listener of the channel. From any thread; waits 200 ms at most; never raises.
+
+    Without Redis, and while Redis does not answer, only this process hears it.
+    """
+    if not (settings.REDIS_URL and _publish_to_redis(channel, text)):
+        with _ears_guard:
+            here = [ear for ear in _ears if channel in ear.channels]
+        for ear in here:
+            ear.tell(channel, text)
+
+
+def is_up() -> bool:
+    """Whether the bus between processes answered last time (always, where there is only one process)."""
+    return not settings.REDIS_URL or monotonic() >= _closed_until
+
+
+def _publish_to_redis(channel: str, text: str) -> bool:
+    global _closed_until
+    if monotonic() < _closed_until:
+        return False
+    try:
+        _publisher(settings.REDIS_URL).publish(channel, text)
+    except (redis.RedisError, OSError):
+        _closed_until = monotonic() + BREAK_S
+        log.warning("bus: Redis does not answer; this process goes on alone for %s s", BREAK_S)
+        return False
+    return True
+
+
+@cache
+def _publisher(url: str) -> redis.Redis:
+    return redis.Redis.from_url(
+        url, socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S, retry=Retry(NoBackoff(), 0)
+    )
+
+
+class Ear:
+    """Where one event loop hears: one connection, one subscription a channel.
+
+    `hear(channel, text)` is called on the loop. `lost()` is called when words may have been missed.
+    """
+
+    def __init__(self, hear: Callable[[str, str], None], lost: Callable[[], None]) -> None:
+        self.channels: set[str] = set()
+        self._hear = hear
+        self._lost = lost
+        self._loop = asyncio.get_running_loop()
+        self._redis: redis.asyncio.client.PubSub | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._confirmed: dict[str, asyncio.Event] = {}
+
+    async def start(self, channel: str) -> None:
+        """Begin to hear, with a first channel."""
+        with _ears_guard:
+            _ears.add(self)
+        self.channels.add(channel)
+        if settings.REDIS_URL:
+            self._reader = asyncio.create_task(self._read())
+
+    async def stop(self) -> None:
+        """Hear nothing more."""
+        with _ears_guard:
+            _ears.discard(self)
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
+
+    async def subscribe(self, channels: set[str]) -> None:
+        """Hear these too. Returns once Redis confirmed it, or after 200 ms: the hub polls anyway."""
+        self.channels |= channels
+        if not settings.REDIS_URL or not channels:
+            return
+        waiting = [self._confirmed.setdefault(channel, asyncio.Event()) for channel in channels]
+        with contextlib.suppress(redis.RedisError, OSError, TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                if self._redis is not None:
+                    await self._redis.subscribe(*channels)
+                for event in waiting:
+                    await event.wait()
+
+    async def unsubscribe(self, channel: str) -> None:
+        """Hear this no more."""
+        self.channels.discard(channel)
+        self._confirmed.pop(channel, None)
+        if self._redis is not None:
+            with contextlib.suppress(redis.RedisError, OSError):
+                await self._redis.unsubscribe(channel)
+
+    def tell(self, channel: str, text: str) -> None:
+        """A word from this process, from whatever thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._hear, channel, text)
+
+    async def _read(self) -> None:
+        """Read from Redis for ever; after a cut, subscribe again to everything."""
+        while True:
+            client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=1, decode_responses=True)
+            try:
+                async with client.pubsub() as self._redis:
+                    await self._redis.subscribe(*self.channels)
+                    self._lost()
+                    async for message in self._redis.listen():
+                        self._take(message)
+            except (redis.RedisError, OSError):
+                await asyncio.sleep(0.5)
+            finally:
+                self._redis = None
+                await client.aclose()
+
+    def _take(self, message: dict[str, str]) -> None:
+        if message["type"] == "message":
+            self._hear(message["channel"], message["data"])
+        elif message["type"] == "subscribe" and message["channel"] in self.channels:
+            self._confirmed.setdefault(message["channel"], asyncio.Event()).set()

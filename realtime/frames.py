@@ -1,0 +1,342 @@
+"""Frames: one small form for each kind a client may send, and the text of each kind the server sends.
+
+A frame is one JSON object. What is not JSON at all raises BrokenFrame (the socket closes with 4400); a field
+that is missing or wrong raises ValidationError (the socket answers `error`). Unknown fields are ignored.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, NamedTuple, NoReturn
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from realtime import ids
+from realtime.models import Entry
+
+MAX_FRAME_BYTES = 65_536
+MAX_DEPTH = 16
+MAX_SEQ = 2**63 - 1
+MAX_WATCHED = 32
+MAX_TOPICS = 16
+LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
+
+
+class BrokenFrame(ValueError):
+    """Not one JSON object of at most 64 KiB and 16 levels."""
+
+
+def loads(text: str) -> dict[str, Any]:
+    """The JSON object in `text`. Raises BrokenFrame, never anything else, whatever the text."""
+    if len(text) > MAX_FRAME_BYTES or len(text.encode(errors="replace")) > MAX_FRAME_BYTES:
+        raise BrokenFrame("too large")
+    try:
+        value = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as wrong:
+        raise BrokenFrame("not JSON") from wrong
+    if not isinstance(value, dict) or _is_deeper(value, MAX_DEPTH):
+        raise BrokenFrame("not an object of at most 16 levels")
+    return value
+
+
+def dumps(frame: Mapping[str, Any]) -> str:
+    """A frame as text, without a needless byte."""
+    return json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON (RFC 8259 §6)")
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    if isinstance(value, dict):
+        return levels == 0 or any(_is_deeper(item, levels - 1) for item in value.values())
+    return isinstance(value, list) and (levels == 0 or any(_is_deeper(item, levels - 1) for item in value))
+
+
+# ------------------------------------------------------------------------------------ what a client sends
+
+
+def bad_field(name: str) -> ValidationError:
+    """What a wrong field is answered with."""
+    return ValidationError(_("This field is missing or not right: %(field)s"), code="bad_field", params={"field": name})
+
+
+def room_id(value: object) -> int:
+    """The primary key of a room named by its 13 characters. Raises ValueError."""
+    if not isinstance(value, str):
+        raise ValueError("not an id")
+    return ids.decode(value)
+
+
+def seq(value: object) -> int:
+    """A place in a log, 0 meaning before the first entry. Raises ValueError."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_SEQ:
+        raise ValueError("not a seq")
+    return value
+
+
+def uuid(value: object) -> UUID:
+    """A key made by the client. Raises ValueError."""
+    if not isinstance(value, str) or len(value) > 45:
+        raise ValueError("not a UUID")
+    return UUID(value)
+
+
+def clean_text(value: object) -> str:
+    """Text without NUL and lone surrogates, composed (NFC). Raises ValueError."""
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError("not text")
+    value.encode()  # UnicodeEncodeError (a ValueError) where a surrogate stands alone
+    return unicodedata.normalize("NFC", value)
+
+
+def language(value: object) -> str:
+    """A BCP 47 tag (its form, not its meaning) of at most 12 characters, or nothing. Raises ValueError."""
+    if not isinstance(value, str) or len(value) > 12 or (value and not LANGUAGE_TAG.fullmatch(value)):
+        raise ValueError("not a language tag")
+    return value
+
+
+def _ref(value: object) -> str | int:
+    if isinstance(value, bool) or not isinstance(value, str | int) or len(str(value)) > 64:
+        raise ValueError("not a ref")
+    return clean_text(value) if isinstance(value, str) else value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("neither true nor false")
+    return value
+
+
+def _cursor(value: object) -> tuple[int, int]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise ValueError("not a cursor")
+    return seq(value[0]), seq(value[1])
+
+
+def _rooms(value: object) -> list[int]:
+    if not isinstance(value, list) or len(value) > MAX_WATCHED:
+        raise ValueError("too many rooms")
+    return list(dict.fromkeys(room_id(item) for item in value))
+
+
+def _by_room[T](read: Callable[[object], T]) -> Callable[[object], dict[int, T]]:
+    def reader(value: object) -> dict[int, T]:
+        if not isinstance(value, dict) or len(value) > 1000:
+            raise ValueError("not rooms")
+        return {room_id(name): read(item) for name, item in value.items()}
+
+    return reader
+
+
+def _add(value: object) -> dict[int, tuple[int, int] | None]:
+    rooms = _by_room(lambda item: None if item is None else _cursor(item))(value)
+    if len(rooms) > MAX_WATCHED:
+        raise ValueError("too many rooms")
+    return rooms
+
+
+def _topics(value: object) -> list[str]:
+    if not isinstance(value, list) or len(value) > MAX_TOPICS:
+        raise ValueError("too many topics")
+    topics = [clean_text(item) for item in value]
+    if any(len(topic) > 80 for topic in topics):
+        raise ValueError("not a topic")
+    return list(dict.fromkeys(topics))
+
+
+def _reads(read: Callable[[object], Any], **more: Any) -> Any:
+    return field(metadata={"read": read}, **more)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """A frame from a client, its fields read and checked."""
+
+    ref: str | int | None = _reads(_ref, default=None)
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> "Form":
+        """The form in a JSON object. Raises ValidationError (bad_field)."""
+        values: dict[str, Any] = {}
+        for item in fields(cls):
+            value = raw.get(item.name)
+            if value is not None:
+                try:
+                    values[item.name] = item.metadata["read"](value)
+                except (ValueError, RecursionError) as wrong:
+                    raise bad_field(item.name) from wrong
+            elif item.default is MISSING and item.default_factory is MISSING:
+                raise bad_field(item.name)
+        return cls(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hello(Form):
+    v: int = _reads(seq)
+    client: UUID = _reads(uuid)
+    cursors: dict[int, tuple[int, int]] = _reads(_by_room(_cursor), default_factory=dict)
+    watch: list[int] = _reads(_rooms, default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchMore(Form):
+    add: dict[int, tuple[int, int] | None] = _reads(_add, default_factory=dict)
+    drop: list[int] = _reads(_rooms, default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Follow(Form):
+    topics: list[str] = _reads(_topics)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InRoom(Form):
+    room: int = _reads(room_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Send(InRoom):
+    key: UUID = _reads(uuid)
+    text: str = _reads(clean_text)
+    reply_to: int | None = _reads(seq, default=None)
+    language: str = _reads(language, default="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delete(InRoom):
+    key: UUID = _reads(uuid)
+    seq: int = _reads(seq)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edit(Delete):
+    text: str = _reads(clean_text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class React(Delete):
+    emoji: str = _reads(clean_text)
+    on: bool = _reads(_flag, default=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sync(InRoom):
+    after: int = _reads(seq)
+
+
+@dataclass(frozen=True, kw_only=True)
+class History(InRoom):
+    before: int = _reads(seq, default=MAX_SEQ)
+    limit: int = _reads(seq, default=50)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read(InRoom):
+    seq: int = _reads(seq)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ack(Form):
+    rooms: dict[int, int] = _reads(_by_room(seq))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Typing(InRoom):
+    pass
+
+
+FORMS: dict[str, type[Form]] = {
+    "hello": Hello,
+    "watch": WatchMore,
+    "follow": Follow,
+    "send": Send,
+    "edit": Edit,
+    "delete": Delete,
+    "react": React,
+    "sync": Sync,
+    "history": History,
+    "read": Read,
+    "ack": Ack,
+    "typing": Typing,
+}
+
+
+# --------------------------------------------------------------------------------- what the server sends
+
+
+type Reactions = dict[str, list[str]]
+
+
+def body(entry: Entry, reactions: Reactions) -> dict[str, Any] | None:
+    """What an entry says, by kind; of a message its present state, None once it was removed."""
+    match entry.kind:
+        case Entry.Kind.MESSAGE if entry.removed_at:
+            return None
+        case Entry.Kind.MESSAGE:
+            said = {"text": entry.text, "language": entry.language, "reply_to": entry.target}
+            return said | {"reactions": reactions} if reactions else said
+        case Entry.Kind.EDIT:
+            return {"seq": entry.target, "text": None if entry.removed_at else entry.text}
+        case Entry.Kind.REACTION:
+            return {"seq": entry.target, "emoji": entry.emoji, "on": entry.on}
+        case Entry.Kind.DELETE:
+            return {"seq": entry.target}
+        case Entry.Kind.LEAVE:
+            return {"reason": entry.reason}
+    return {}
+
+
+def entry(row: Entry, reactions: Reactions | None = None) -> dict[str, Any]:
+    """An `entry` frame. `row.author` must be loaded: no query is made here."""
+    author = row.author
+    frame = {
+        "type": "entry",
+        "room": ids.encode(row.room_id),
+        "seq": row.seq,
+        "n": row.n,
+        "kind": row.kind,
+        "author": {"id": ids.encode(author.pk), "name": author.display_name} if author else None,
+        "at": row.at.isoformat(),
+        "body": body(row, reactions or {}),
+    }
+    if row.key:
+        frame["key"] = str(row.key)
+    if row.kind == Entry.Kind.MESSAGE:
+        frame["rev"] = row.rev
+    return frame
+
+
+class Parcel(NamedTuple):
+    """What a room tells every hub: one entry with its frame ready to be sent, or a hint that belongs to no log.
+
+    `seq` is 0 for hints (`read`, `typing`). `member` is whom it concerns: the author, the reader.
+    """
+
+    seq: int
+    n: int
+    kind: str
+    member: int
+    frame: str
+
+    def pack(self) -> str:
+        return f"{self.seq} {self.n} {self.kind} {self.member}\n{self.frame}"
+
+    @classmethod
+    def unpack(cls, text: str) -> "Parcel":
+        head, _newline, frame = text.partition("\n")
+        number, n, kind, member = head.split(" ")
+        return cls(int(number), int(n), kind, int(member), frame)
+
+    @classmethod
+    def of(cls, row: Entry, reactions: Reactions | None = None) -> "Parcel":
+        """An entry on its way. What the control log says stays between servers: its frame is the bare word."""
+        control = {Entry.Kind.SIGN_OUT, Entry.Kind.SUSPEND, Entry.Kind.BLOCK}
+        frame = row.text if row.kind in control else dumps(entry(row, reactions))
+        return cls(row.seq, row.n, row.kind, row.author_id or 0, frame)

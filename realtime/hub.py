@@ -1,0 +1,395 @@
+"""The hub: one in each process. It hears rooms and topics and hands each frame, encoded once, to its sockets.
+
+- A room is emitted strictly by seq. What arrives early waits; what does not arrive is read once, for everybody.
+- A socket is registered and buffers before the database is read, so that nothing falls between the two.
+- Rights end at an entry: who leaves is cut at the seq of their leave entry, on every process.
+- Every second the heads of the watched rooms are compared with the database in one query: the bus may lose
+  everything and only costs that second.
+
+All of it runs on the event loop; only `in_thread` touches the database.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from weakref import WeakKeyDictionary
+
+from channels.db import database_sync_to_async
+from django.contrib.auth import get_user_model
+from django.contrib.sessions.models import Session
+
+from realtime import bus, chat, frames, ids, live, rooms
+from realtime.frames import Parcel
+from realtime.lines import Line, Watch
+from realtime.models import Entry
+
+log = logging.getLogger(__name__)
+
+TICK_S = 1.0
+SESSIONS_EVERY = 5  # ticks
+GAP_PATIENCE_S = 0.02  # two threads may publish 6 before 5: mostly 5 is just behind
+PULL = 500
+MAX_LINES_A_MEMBER = 8
+SIGN_IN, BANNED, TOO_SLOW, TOO_MANY = 4001, 4403, 4008, 4009
+
+_pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="sockets")
+
+
+def in_thread[**P, R](work: Callable[P, R]) -> Callable[P, Awaitable[R]]:
+    """A function that queries, to be awaited: it runs in a small pool, never on the loop."""
+    on_pool: Callable[P, Awaitable[R]] = database_sync_to_async(work, thread_sensitive=False, executor=_pool)
+    return on_pool
+
+
+class Feed:
+    """One room in this process: how far it was emitted, who watches, what came early."""
+
+    def __init__(self, room_id: int) -> None:
+        self.room_id = room_id
+        self.last = 0
+        self.n = 0
+        self.opened = asyncio.get_running_loop().create_future()
+        self.early: dict[int, Parcel] = {}
+        self.watches: dict[Line, Watch] = {}
+        self.pulling: asyncio.Task[None] | None = None
+
+    def head_frame(self) -> str:
+        return frames.dumps({"type": "head", "room": ids.encode(self.room_id), "seq": self.last, "n": self.n})
+
+
+class Hub:
+    """Everything live of one process. Made by `current()` with the first socket, at rest after the last."""
+
+    def __init__(self) -> None:
+        self.epoch = 1
+        self._lines: defaultdict[int, set[Line]] = defaultdict(set)
+        self._feeds: dict[int, Feed] = {}
+        self._topics: dict[str, set[Line]] = {}
+        self._reads: dict[tuple[int, int], int] = {}
+        self._typing: defaultdict[int, set[int]] = defaultdict(set)
+        self._ear: bus.Ear | None = None
+        self._control = 0
+        self._clock: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
+        self._wake = asyncio.Event()
+
+    # ------------------------------------------------------------------------------------ come and go
+
+    async def add(self, line: Line) -> bool:
+        """A socket has arrived. False when the member has too many in this process already."""
+        if len(self._lines[line.member_id]) >= MAX_LINES_A_MEMBER:
+            return False
+        self._lines[line.member_id].add(line)
+        async with self._starting:
+            if self._clock is None:
+                await self._start()
+        return True
+
+    async def remove(self, line: Line) -> None:
+        """A socket has gone. After the last one the hub rests."""
+        for room_id in list(line.watches):
+            await self.unwatch(line, room_id)
+        await self.follow(line, set())
+        self._lines[line.member_id].discard(line)
+        if not self._lines[line.member_id]:
+            del self._lines[line.member_id]
+        async with self._starting:
+            if not self._lines and self._clock is not None:
+                await self._stop()
+
+    async def _start(self) -> None:
+        room = await in_thread(rooms.control)()
+        self._control = room.pk
+        self._ear = bus.Ear(self._hear, self._lost)
+        await self._ear.start(rooms.channel(room.pk))
+        self._feeds[room.pk] = Feed(room.pk)
+        await self._open([self._feeds[room.pk]])
+        self.epoch = await in_thread(rooms.epoch)()
+        self._clock = asyncio.create_task(self._tick())
+
+    async def _stop(self) -> None:
+        clock, self._clock = self._clock, None
+        if clock is not None:
+            clock.cancel()
+            await asyncio.gather(clock, return_exceptions=True)
+        for feed in self._feeds.values():
+            if feed.pulling is not None:
+                feed.pulling.cancel()
+        self._feeds.clear()
+        await self._write_reads()
+        if self._ear is not None:
+            await self._ear.stop()
+            self._ear = None
+
+    # ------------------------------------------------------------------------------------------ rooms
+
+    async def watch(self, line: Line, room_ids: Iterable[int]) -> None:
+        """Register a socket at these rooms: from here on it buffers, until `Watch.resume` says where it stands.
+
+        One query for all rooms that are new in this process; nothing of the rooms is read before.
+        """
+        feeds, new = [], []
+        for room_id in room_ids:
+            feed = self._feeds.get(room_id)
+            if feed is None:
+                feed = self._feeds[room_id] = Feed(room_id)
+                new.append(feed)
+            watch = line.watches.setdefault(room_id, Watch(line, room_id))
+            watch.buffer()
+            feed.watches[line] = watch
+            feeds.append(feed)
+        await self._open(new)
+        for feed in feeds:
+            await feed.opened
+
+    async def _open(self, new: list[Feed]) -> None:
+        """Hear new rooms, then learn where they stand: in this order, so that nothing falls between."""
+        if not new or self._ear is None:
+            return
+        try:
+            await self._ear.subscribe({rooms.channel(feed.room_id) for feed in new})
+            heads = await in_thread(rooms.heads)([feed.room_id for feed in new])
+        except Exception as wrong:
+            for feed in new:
+                self._feeds.pop(feed.room_id, None)
+                feed.opened.set_exception(wrong)
+            raise
+        for feed in new:
+            feed.last, feed.n = heads.get(feed.room_id, (0, 0))
+            feed.opened.set_result(None)
+            self._drain(feed)
+
+    async def unwatch(self, line: Line, room_id: int) -> None:
+        """The socket hears this room no more; the last one closes it in this process."""
+        line.watches.pop(room_id, None)
+        feed = self._feeds.get(room_id)
+        if feed is None:
+            return
+        feed.watches.pop(line, None)
+        await self._close_if_idle(feed)
+
+    async def _close_if_idle(self, feed: Feed) -> None:
+        if feed.watches or not feed.opened.done() or feed.room_id == self._control:
+            return
+        self._feeds.pop(feed.room_id, None)
+        if feed.pulling is not None:
+            feed.pulling.cancel()
+        if self._ear is not None:
+            await self._ear.unsubscribe(rooms.channel(feed.room_id))
+
+    def _hear(self, channel: str, text: str) -> None:
+        """A word from the bus."""
+        if channel.startswith(live.CHANNEL):
+            for line in self._topics.get(channel.removeprefix(live.CHANNEL), ()):
+                line.put(text)
+            return
+        feed = self._feeds.get(int(channel.removeprefix(rooms.CHANNEL)))
+        if feed is None:
+            return
+        parcel = Parcel.unpack(text)
+        if parcel.seq:
+            feed.early[parcel.seq] = parcel
+            self._drain(feed)
+        elif parcel.kind == "read":
+            for line in self._lines.get(parcel.member, ()):
+                line.put(parcel.frame)
+        else:
+            for line in feed.watches:
+                line.put(parcel.frame)
+
+    def _drain(self, feed: Feed) -> None:
+        """Emit what is next; read what is missing when something early is left."""
+        if not feed.opened.done():
+            return
+        while (parcel := feed.early.pop(feed.last + 1, None)) is not None:
+            self._emit(feed, parcel)
+        feed.early = {seq: parcel for seq, parcel in feed.early.items() if seq > feed.last}
+        if feed.early:
+            self._pull(feed, GAP_PATIENCE_S)
+
+    def _emit(self, feed: Feed, parcel: Parcel) -> None:
+        feed.last, feed.n = parcel.seq, parcel.n
+        if feed.room_id == self._control:
+            self._obey(parcel)
+            return
+        if parcel.kind == Entry.Kind.LEAVE:
+            self._cut(feed, parcel)
+        for watch in feed.watches.values():
+            watch.take(parcel)
+
+    def _cut(self, feed: Feed, parcel: Parcel) -> None:
+        """Who leaves hears the room up to their leave entry and nothing after it."""
+        for line in [line for line in feed.watches if line.member_id == parcel.member]:
+            if feed.watches[line].ends_at(parcel.seq):
+                self.gone(line, feed.room_id, parcel.seq, "left")
+                feed.watches.pop(line)
+
+    def drop(self, line: Line, room_id: int) -> None:
+        """Take a socket out of a room at once; an empty room is closed at the next turn."""
+        line.watches.pop(room_id, None)
+        if (feed := self._feeds.get(room_id)) is not None:
+            feed.watches.pop(line, None)
+
+    def gone(self, line: Line, room_id: int, seq: int, reason: str) -> None:
+        """Tell a socket that a room is no longer its to hear."""
+        line.watches.pop(room_id, None)
+        line.put(frames.dumps({"type": "gone", "room": ids.encode(room_id), "seq": seq, "reason": reason}))
+
+    def _obey(self, parcel: Parcel) -> None:
+        """The control log: a session has ended, or a member is suspended."""
+        code = BANNED if parcel.kind == Entry.Kind.SUSPEND else SIGN_IN
+        for line in list(self._lines.get(parcel.member, ())):
+            if not parcel.frame or parcel.frame == line.session:
+                self._end(line, code)
+
+    def _end(self, line: Line, code: int) -> None:
+        """Close a socket from here: nothing more is put on it, even before its goodbye comes back."""
+        for room_id in list(line.watches):
+            self.drop(line, room_id)
+        for followers in self._topics.values():
+            followers.discard(line)
+        line.close(code)
+
+    # ------------------------------------------------------------------------------------------- pull
+
+    def _pull(self, feed: Feed, patience_s: float = 0.0) -> None:
+        if feed.pulling is None or feed.pulling.done():
+            feed.pulling = asyncio.create_task(self._read_missing(feed, patience_s))
+
+    async def _read_missing(self, feed: Feed, patience_s: float) -> None:
+        """Read what the bus has not brought: once for all sockets of the room."""
+        await asyncio.sleep(patience_s)
+        try:
+            more = True
+            while more:
+                parcels = await in_thread(chat.log)(feed.room_id, feed.last, PULL)
+                more = len(parcels) == PULL
+                for parcel in parcels:
+                    if parcel.seq == feed.last + 1:
+                        self._emit(feed, parcel)
+        except Exception:
+            log.exception("hub: reading a room failed")  # the next turn sees that it is behind and tries again
+        feed.early = {seq: parcel for seq, parcel in feed.early.items() if seq == feed.last + 1}
+        feed.pulling = None
+        self._drain(feed)
+
+    def _lost(self) -> None:
+        """The bus may have missed words: compare with the database now."""
+        self._wake.set()
+
+    # ------------------------------------------------------------------------------------------- tick
+
+    async def _tick(self) -> None:
+        turn = 0
+        while True:
+            turn += 1
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._turn(turn)
+            except Exception:  # the database may be away for a while: the sockets stay, the next turn tries again
+                log.exception("hub: a turn failed")
+
+    async def _turn(self, turn: int) -> None:
+        await self._write_reads()
+        await self._tell_typing()
+        opened = [room_id for room_id, feed in self._feeds.items() if feed.opened.done()]
+        for room_id, (head, _n) in (await in_thread(rooms.heads)(opened)).items():
+            feed = self._feeds.get(room_id)
+            if feed is not None and head > feed.last:
+                self._pull(feed)
+        for feed in list(self._feeds.values()):
+            self._tell_heads(feed)
+            await self._close_if_idle(feed)
+        if turn % SESSIONS_EVERY == 0:
+            await self._end_dead_sessions()
+            self.epoch = await in_thread(rooms.epoch)()
+
+    def _tell_heads(self, feed: Feed) -> None:
+        """Who does not keep up gets only the head; who shows no sign of life for a minute is let go."""
+        head: str | None = None
+        for line, watch in list(feed.watches.items()):
+            if watch.is_full and watch.told < feed.last:
+                head = head or feed.head_frame()
+                watch.told = feed.last
+                line.put(head)
+            if watch.is_stuck or line.is_choked:
+                self._end(line, TOO_SLOW)
+
+    async def _end_dead_sessions(self) -> None:
+        """Sessions that were deleted without a word, members that were switched off: one query each."""
+        lines = [line for lines in self._lines.values() for line in lines]
+        dead_sessions, dead_members = await in_thread(dead)(
+            {line.session_key for line in lines if line.session_key}, {line.member_id for line in lines}
+        )
+        for line in lines:
+            if line.session_key in dead_sessions or line.member_id in dead_members:
+                self._end(line, SIGN_IN)
+
+    # ----------------------------------------------------------------------- what sockets say, coalesced
+
+    def read(self, member_id: int, room_id: int, seq: int) -> None:
+        """Remember how far a member has read; the newest of each second is written."""
+        self._reads[member_id, room_id] = max(seq, self._reads.get((member_id, room_id), 0))
+
+    async def _write_reads(self) -> None:
+        reads, self._reads = self._reads, {}
+        if reads:
+            await in_thread(chat.mark_all_read)([(member, room, seq) for (member, room), seq in reads.items()])
+
+    def typing(self, member_id: int, room_id: int) -> None:
+        """Remember that a member is typing; each second every listener gets one list."""
+        self._typing[room_id].add(member_id)
+
+    async def _tell_typing(self) -> None:
+        typing, self._typing = self._typing, defaultdict(set)
+        for room_id, members in typing.items():
+            frame = {"type": "typing", "room": ids.encode(room_id), "members": [ids.encode(pk) for pk in members]}
+            parcel = Parcel(0, 0, "typing", 0, frames.dumps(frame))
+            await in_thread(bus.publish)(rooms.channel(room_id), parcel.pack())
+
+    # ----------------------------------------------------------------------------------------- topics
+
+    async def follow(self, line: Line, topics: set[str]) -> None:
+        """The socket hears these topics and no others; the right to was checked by who asks."""
+        added, dropped = topics - line.topics, line.topics - topics
+        line.topics = topics
+        for topic in added:
+            self._topics.setdefault(topic, set()).add(line)
+        if self._ear is not None and added:
+            await self._ear.subscribe({live.CHANNEL + topic for topic in added})
+        for topic in dropped:
+            followers = self._topics.get(topic, set())
+            followers.discard(line)
+            if not followers:
+                self._topics.pop(topic, None)
+                if self._ear is not None:
+                    await self._ear.unsubscribe(live.CHANNEL + topic)
+
+    def numbers(self) -> dict[str, int]:
+        """What /metrics shows of this process."""
+        return {
+            "sockets": sum(len(lines) for lines in self._lines.values()),
+            "rooms": len(self._feeds),
+            "topics": len(self._topics),
+        }
+
+
+def dead(session_keys: set[str], member_ids: set[int]) -> tuple[set[str], set[int]]:
+    """Those of these sessions that have ended, those of these members that are no longer active. Two queries."""
+    alive = Session.objects.filter(pk__in=session_keys).values_list("pk", flat=True)
+    active = get_user_model().objects.filter(pk__in=member_ids, is_active=True).values_list("pk", flat=True)
+    return session_keys - set(alive), member_ids - set(active)
+
+
+_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
+
+
+def current() -> Hub:
+    """The hub of the running event loop."""
+    return _hubs.setdefault(asyncio.get_running_loop(), Hub())

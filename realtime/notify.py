@@ -1,0 +1,144 @@
+"""Mail: one outbox. A row is claimed once by a unique key and carries one Message-ID for ever.
+
+`mail` writes a row inside the caller's transaction, so a mail exists if and only if what it tells of happened.
+`send_due` is the sweep: a mail that was being sent when the process died is in doubt and is sent again with
+the same Message-ID, so that a mailbox may show it once.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from email.utils import make_msgid
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+from django.db.models import F, Q
+from django.template import Context
+from django.template.loader import get_template
+from django.utils import translation
+
+from realtime import clock
+from realtime.models import Mail
+
+MAX_TRIES = 5
+IN_DOUBT_AFTER = timedelta(minutes=10)  # longer than any mail server takes to answer
+WAIT_MINUTES = (1, 5, 30, 120)
+
+
+def mail(
+    kind: str,
+    *,
+    to: str,
+    language: str,
+    claim: str,
+    context: Mapping[str, Any],
+    member: Any = None,
+    calendar: str = "",
+) -> bool:
+    """Put one mail in the outbox, written by templates/mail/<kind>.txt (its first line is the subject).
+
+    `claim` names who, what, kind and version; False when such a mail exists already. `calendar` is the text of
+    an .ics to attach. `site` and `member` are in the context. At most three queries.
+    """
+    if Mail.objects.filter(claim=claim[:200]).exists():
+        return False
+    subject, text = _written(kind, language, {**context, "site": settings.PUBLIC_URL, "member": member})
+    return mail_rendered(
+        kind, to=to, language=language, claim=claim, subject=subject, text=text, member=member, calendar=calendar
+    )
+
+
+def mail_rendered(
+    kind: str,
+    *,
+    to: str,
+    language: str,
+    claim: str,
+    subject: str,
+    text: str,
+    member: Any = None,
+    calendar: str = "",
+) -> bool:
+    """As `mail`, with subject and text written by the caller. At most two queries."""
+    fields = {
+        "member": member,
+        "to": to,
+        "kind": kind,
+        "language": language,
+        "subject": subject[:250],
+        "text": text,
+        "message_id": make_msgid(domain=urlsplit(settings.PUBLIC_URL).hostname),
+    }
+    if calendar:
+        fields |= {"attachment_name": "event.ics", "attachment_type": "text/calendar", "attachment": calendar}
+    return Mail.objects.get_or_create(claim=claim[:200], defaults=fields)[1]
+
+
+def _written(kind: str, language: str, context: dict[str, Any]) -> tuple[str, str]:
+    """Subject and text of a mail in the reader's language, its footer below."""
+    with translation.override(language):
+        whole, footer = (
+            # plain text: nothing is escaped. `.template` is Django's own object below the backend's wrapper.
+            get_template(name).template.render(Context(context, autoescape=False))  # type: ignore[attr-defined]
+            for name in (f"mail/{kind}.txt", "mail/_footer.txt")
+        )
+    subject, _newline, text = whole.strip().partition("\n")
+    return " ".join(subject.split()), f"{text.strip()}\n\n-- \n{footer.strip()}\n"
+
+
+def send_due(limit: int = 100) -> int:
+    """Send what is due, at most `limit` mails; how many were sent. Any number may run at once."""
+    now = clock.now()
+    queued = Q(state=Mail.State.QUEUED)
+    in_doubt = Q(state=Mail.State.SENDING, claimed_at__lt=now - IN_DOUBT_AFTER)
+    due = Mail.objects.filter(queued | in_doubt, due_at__lte=now).order_by("due_at", "pk")
+    return sum(_send(row) for row in due[:limit] if _claim(row))
+
+
+def _claim(row: Mail) -> bool:
+    """Take a mail, if it is still as we saw it: of several sweeps exactly one gets it."""
+    now = clock.now()
+    as_seen = Mail.objects.filter(pk=row.pk, state=row.state, claimed_at=row.claimed_at, tries=row.tries)
+    is_mine = as_seen.update(state=Mail.State.SENDING, claimed_at=now, tries=F("tries") + 1) == 1
+    row.claimed_at, row.tries = now, row.tries + 1
+    return is_mine
+
+
+def _send(row: Mail) -> bool:
+    """Hand a claimed mail to the mail server, outside any transaction, and write down what came of it."""
+    if settings.MAIL_GOES_OUT:
+        try:
+            _message(row).send()
+        except Exception as wrong:  # whatever a mail server does, the others must still go
+            _failed(row, f"{type(wrong).__name__}: {wrong}"[:300])
+            return False
+    _mine(row, state=Mail.State.SENT, sent_at=clock.now(), error="")
+    return True
+
+
+def _message(row: Mail) -> EmailMultiAlternatives:
+    headers = {"Message-ID": row.message_id, "Auto-Submitted": "auto-generated", "Content-Language": row.language}
+    message = EmailMultiAlternatives(row.subject, row.text, settings.DEFAULT_FROM_EMAIL, [row.to], headers=headers)
+    if row.html:
+        message.attach_alternative(row.html, "text/html")
+    if row.attachment:
+        message.attach(row.attachment_name, row.attachment, row.attachment_type)
+    return message
+
+
+def _failed(row: Mail, error: str) -> None:
+    if row.tries >= MAX_TRIES:
+        _mine(row, state=Mail.State.FAILED, error=error)
+    else:
+        again = _later(row.tries)
+        _mine(row, state=Mail.State.QUEUED, due_at=again, error=error)
+
+
+def _later(tries: int) -> datetime:
+    return clock.now() + timedelta(minutes=WAIT_MINUTES[min(tries, len(WAIT_MINUTES)) - 1])
+
+
+def _mine(row: Mail, **result: Any) -> None:
+    """Write the result, unless another sweep took the mail over meanwhile."""
+    Mail.objects.filter(pk=row.pk, state=Mail.State.SENDING, claimed_at=row.claimed_at).update(**result)

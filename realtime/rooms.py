@@ -1,0 +1,155 @@
+"""Rooms: open one, let members in and out, and the log that everything in a room is written to.
+
+An entry's `seq` is dense and equals the order of commits: whoever writes locks the room row first and holds it
+until the commit. Joins, leaves and sign-outs are entries too, so that rights change at a place in the log.
+"""
+
+import hashlib
+from collections.abc import Collection
+from functools import partial
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db import transaction
+from django.db.models import F, OuterRef, QuerySet, Subquery
+
+from realtime import bus, clock
+from realtime.frames import Parcel
+from realtime.models import Entry, Participant, Room, Site
+
+CHANNEL = "circles:room:"
+
+
+def channel(room_id: int) -> str:
+    """Where a room is heard on the bus."""
+    return f"{CHANNEL}{room_id}"
+
+
+def open(kind: Room.Kind, title: str, link: str = "") -> Room:  # noqa: A001 - rooms.open reads as it is meant
+    """A new, empty room. `link` is the path of the page it belongs to."""
+    return Room.objects.create(kind=kind, title=title[:120], link=link)
+
+
+def rename(room: Room, title: str) -> None:
+    """Give the room another title."""
+    Room.objects.filter(pk=room.pk).update(title=title[:120])
+
+
+def close(room: Room) -> None:
+    """Nobody may write here any more; who is in it may still read."""
+    Room.objects.filter(pk=room.pk, closed_at=None).update(closed_at=clock.now())
+
+
+def room_for(member: Any, room_id: int, *, lock: bool = False) -> Room:
+    """The room, when the member is in it now. One query. Raises Room.DoesNotExist: not there and not yours look alike."""
+    rooms = Room.objects.of(member.pk)
+    return (rooms.select_for_update(of=("self",)) if lock else rooms).get(pk=room_id)
+
+
+def lock(room_id: int) -> Room:
+    """The room's row, held until the transaction ends: the first statement of whoever writes to the log.
+
+    Raises Room.DoesNotExist. On SQLite the transaction itself (BEGIN IMMEDIATE) is the lock.
+    """
+    return Room.objects.select_for_update().get(pk=room_id)
+
+
+def append(room: Room, kind: Entry.Kind, author: Any, **fields: Any) -> Entry:
+    """Write the next entry of a room locked in this transaction, and tell the hubs once it is committed."""
+    room.head += 1
+    room.n += kind == Entry.Kind.MESSAGE
+    Room.objects.filter(pk=room.pk).update(head=room.head, n=room.n)
+    entry = Entry.objects.create(
+        room=room, seq=room.head, n=room.n, rev=room.head, kind=kind, author=author, at=clock.now(), **fields
+    )
+    transaction.on_commit(partial(_announce, Parcel.of(entry), room.pk), robust=True)
+    return entry
+
+
+def _announce(parcel: Parcel, room_id: int) -> None:
+    bus.publish(channel(room_id), parcel.pack())
+
+
+def enter(room: Room, member: Any) -> None:
+    """Let a member in; who is in already stays as they are. What was said before counts as read."""
+    with transaction.atomic():
+        locked = lock(room.pk)
+        known = Participant.objects.filter(room=locked, member=member.pk).first()
+        if known is not None and known.left_seq is None:
+            return
+        entry = append(locked, Entry.Kind.JOIN, member)
+        here = {"joined_seq": entry.seq, "left_seq": None, "read_seq": entry.seq, "read_n": entry.n, "mentions": 0}
+        Participant.objects.update_or_create(room=locked, member=member, defaults=here)
+
+
+def leave(room: Room, member: Any, reason: str = "") -> None:
+    """Take a member out: they hear nothing written after this entry. Who is not in it: nothing happens."""
+    with transaction.atomic():
+        locked = lock(room.pk)
+        here = Participant.objects.filter(room=locked, member=member.pk, left_seq=None)
+        if here.update(left_seq=locked.head + 1):
+            append(locked, Entry.Kind.LEAVE, member, reason=reason[:200])
+
+
+def of_member(member: Any, only: Collection[int] | None = None) -> list[Any]:
+    """The member's rooms, the liveliest first: participants with `room`, `unread`, `last_at` and `last_text`.
+
+    `only` narrows it to these room ids. One query.
+    """
+    here = Participant.objects.filter(member=member.pk, left_seq=None).select_related("room")
+    if only is not None:
+        here = here.filter(room__in=only)
+    return list(_with_news(here).order_by(F("last_at").desc(nulls_last=True), "pk"))
+
+
+def _with_news(here: QuerySet[Participant]) -> QuerySet[Participant]:
+    newest = Entry.objects.filter(room=OuterRef("room"), kind=Entry.Kind.MESSAGE).order_by("-seq")
+    return here.annotate(
+        unread=F("room__n") - F("read_n"),
+        last_at=Subquery(newest.values("at")[:1]),
+        last_text=Subquery(newest.values("text")[:1]),
+    )
+
+
+def standing(member: Any, only: Collection[int] | None = None) -> dict[int, Participant]:
+    """By room: the member's participation with its room's head. As `of_member`, but only what a socket needs."""
+    here = Participant.objects.filter(member=member.pk, left_seq=None).select_related("room")
+    if only is not None:
+        here = here.filter(room__in=only)
+    return {participant.room_id: participant for participant in here}
+
+
+def epoch() -> int:
+    """The site's epoch: raised by a restore, so that clients read everything anew. One query."""
+    return Site.objects.filter(pk=1).values_list("epoch", flat=True).first() or 1
+
+
+def heads(room_ids: Collection[int]) -> dict[int, tuple[int, int]]:
+    """(head, n) of these rooms, in one query."""
+    return {pk: (head, n) for pk, head, n in Room.objects.filter(pk__in=room_ids).values_list("pk", "head", "n")}
+
+
+def control() -> Room:
+    """The one log of sign-outs and suspensions that every hub watches; made when it is first needed."""
+    return Room.objects.get_or_create(kind=Room.Kind.CONTROL, defaults={"title": "control"})[0]
+
+
+def session_digest(session_key: str) -> str:
+    """How the control log names a session, without holding its key."""
+    return hashlib.sha256(session_key.encode()).hexdigest()[:32]
+
+
+def sign_out(member_id: int, reason: str, session_key: str = "") -> None:
+    """End the member's sockets (close code 4001): of one session when its key is given, else all of them."""
+    _control(member_id, Entry.Kind.SIGN_OUT, reason, session_digest(session_key) if session_key else "")
+
+
+def suspend(member_id: int, reason: str) -> None:
+    """End all of the member's sockets for good (close code 4403)."""
+    _control(member_id, Entry.Kind.SUSPEND, reason, "")
+
+
+def _control(member_id: int, kind: Entry.Kind, reason: str, word: str) -> None:
+    with transaction.atomic():
+        room = lock(control().pk)
+        append(room, kind, get_user_model().objects.get(pk=member_id), reason=reason[:200], text=word)

@@ -1,0 +1,78 @@
+"""Pages of talk: my rooms, and one room with its newest messages. Live and complete with script, readable without."""
+
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods
+
+from realtime import chat, ids, rooms
+from realtime.models import Room
+
+
+@login_required
+@require_GET
+def chat_page(request: HttpRequest) -> HttpResponse:
+    """All rooms of the member, the liveliest first."""
+    return render(request, "realtime/chat.html", {"nav": "chat", "rows": rooms.of_member(request.user)})
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def room_page(request: HttpRequest, pk: int) -> HttpResponse:
+    """One room: the newest messages; POST says something without script. Raises Room.DoesNotExist."""
+    member: Any = request.user
+    text, problem, status = "", "", 200
+    if request.method == "POST":
+        text = request.POST.get("text", "")
+        try:
+            chat.post(member, pk, text, _key(request.POST.get("key", "")), language=request.POST.get("language", ""))
+        except ValidationError as no:
+            problem, status = no.messages[0], 400
+        else:
+            return redirect("room", pk=pk)
+    rows = rooms.of_member(member)
+    here = next((row for row in rows if row.room_id == pk), None)
+    if here is None:
+        raise Room.DoesNotExist
+    page = chat.history(member, pk)  # after the head was read: what comes between is heard again, not missed
+    context = {
+        "nav": "chat",
+        "rows": rows,
+        "here": here,
+        "room": here.room,
+        "epoch": rooms.epoch(),
+        "frames": page.rows[::-1],
+        "messages_page": [_shown(row, member) for row in reversed(page.rows)],
+        "more": page.more,
+        "key": uuid4(),
+        "text": text,
+        "problem": problem,
+        "limit": chat.MAX_TEXT,
+    }
+    return render(request, "realtime/room.html", context, status=status)
+
+
+def _key(text: str) -> UUID:
+    """The key of a form; a form that lost it gets a new one (then a second tap is a second message)."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return uuid4()
+
+
+def _shown(frame: dict[str, Any], member: Any) -> dict[str, Any]:
+    """A message as the template shows it before any script has run."""
+    author, said = frame["author"], frame["body"]
+    return {
+        "author": author and SimpleNamespace(display_name=author["name"], pk=ids.decode(author["id"])),
+        "at": datetime.fromisoformat(frame["at"]),
+        "text": said["text"] if said else None,
+        "language": said["language"] if said else "",
+        "is_mine": author is not None and author["id"] == member.public_id,
+    }
