@@ -49,7 +49,9 @@ class HouseholdInvitation(WithId):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["inviter"], condition=Q(state="open"), name="one_open_invitation_each"),
+            models.UniqueConstraint(
+                fields=["inviter"], condition=Q(state="open"), name="one_open_invitation_each"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -67,7 +69,10 @@ class Child(WithId):
         ordering = ["birth_year", "nickname"]
         verbose_name_plural = "children"
         constraints = [
-            models.CheckConstraint(name="birth_year_of_a_child", condition=Q(birth_year__gte=FIRST_BIRTH_YEAR, birth_year__lte=2100)),
+            models.CheckConstraint(
+                name="birth_year_of_a_child",
+                condition=Q(birth_year__gte=FIRST_BIRTH_YEAR, birth_year__lte=2100),
+            ),
             models.CheckConstraint(name="children_have_a_name", condition=~Q(nickname="")),
         ]
 

@@ -53,7 +53,9 @@ class Member(AbstractBaseUser, PermissionsMixin, WithId):
     class Meta:
         constraints = [
             models.UniqueConstraint(Lower("email"), name="one_member_an_address"),
-            models.CheckConstraint(name="onboarded_members_have_a_name", condition=Q(onboarded_at=None) | ~Q(display_name="")),
+            models.CheckConstraint(
+                name="onboarded_members_have_a_name", condition=Q(onboarded_at=None) | ~Q(display_name="")
+            ),
         ]
 
     def __str__(self) -> str:
@@ -91,7 +93,9 @@ class Consent(models.Model):
     given_at = models.DateTimeField(default=clock.now)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["member", "document", "version"], name="one_consent_a_version")]
+        constraints = [
+            models.UniqueConstraint(fields=["member", "document", "version"], name="one_consent_a_version")
+        ]
 
     def __str__(self) -> str:
         return f"{self.document} {self.version}"

@@ -14,11 +14,13 @@ from realtime.ids import WithId
 
 EARTH_RADIUS_KM = 6371.0
 DISTANCE_STEPS_KM = (2, 5, 10, 20, 40)
+MAIN_NAMES_ONLY = 2  # letters
+WORD_BREAKS = str.maketrans(dict.fromkeys("-\u2010\u2011\u2013'\u2019\u02bc`", " "))  # Aix-la-Chapelle, L'ezh
 
 
 def fold(text: str) -> str:
-    """`text` as it is searched: lower case, no accents, ß as ss, one blank between words."""
-    bare = unicodedata.normalize("NFKD", text.casefold())
+    """`text` as it is searched: lower case, no accents, ß as ss, hyphens and apostrophes as blanks, one blank between words."""
+    bare = unicodedata.normalize("NFKD", text.casefold()).translate(WORD_BREAKS)
     return " ".join("".join(c for c in bare if not unicodedata.combining(c)).split())
 
 
@@ -44,11 +46,20 @@ def translated(translations: dict[str, dict[str, str]], field: str, language: st
 
 class PlaceQuerySet(models.QuerySet["Place"]):
     def named(self, start: str) -> PlaceQuerySet:
-        """Towns any of whose known names, or a postcode of which, begins with `start`; the largest first."""
+        """Towns any of whose known names, or a postcode of which, begins with `start`; the largest first.
+
+        One or two letters would match half the region by its names in other languages: they look at main names only.
+        """
         folded = fold(start)
-        names = PlaceName.objects.filter(folded__startswith=folded).values("place")
-        codes = Postcode.objects.filter(code__startswith=start.strip().upper()).values("place")
-        return self.filter(models.Q(pk__in=names) | models.Q(pk__in=codes)).order_by("-population", "pk")
+        if not folded:
+            return self.none()
+        names = PlaceName.objects.filter(folded__startswith=folded)
+        if len(folded) <= MAIN_NAMES_ONLY:
+            names = names.filter(name=models.F("place__name"))
+        codes = Postcode.objects.filter(code__startswith=start.strip().upper())
+        return self.filter(
+            models.Q(pk__in=names.values("place")) | models.Q(pk__in=codes.values("place"))
+        ).order_by("-population", "pk")
 
 
 class Place(models.Model):
@@ -114,7 +125,9 @@ class Postcode(models.Model):
     lon = models.FloatField()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["country", "code", "name"], name="one_row_a_postcode_and_name")]
+        constraints = [
+            models.UniqueConstraint(fields=["country", "code", "name"], name="one_row_a_postcode_and_name")
+        ]
 
     def __str__(self) -> str:
         return f"{self.country} {self.code} {self.name}"

@@ -1,0 +1,53 @@
+"""How near things are to where somebody lives and works, and which circle may be theirs."""
+
+from collections.abc import Iterable
+
+from django.db.models import Exists, OuterRef
+
+from community.models import Circle, CircleMembership, Member, Place, Profile
+from community.models.places import towns_within
+
+NEARBY_KM = 40  # half an hour, whatever the country
+
+
+def homes(profile: Profile | None) -> list[Place]:
+    """The places the member's life happens in: home, then work. At most two queries when they are not joined in."""
+    return [town for town in (profile.lives, profile.works) if town is not None] if profile else []
+
+
+def nearest_km(profile: Profile | None, place: Place | None) -> int | None:
+    """Kilometres (in steps) from `place` to the member's home or work, whichever is nearer; None when either is unknown."""
+    if place is None:
+        return None
+    return min((town.kilometres_to(place) for town in homes(profile)), default=None)
+
+
+def towns_near(towns: Iterable[Place], km: float) -> set[int]:
+    """Ids of the towns at most `km` from any of `towns`. One query a town."""
+    return {pk for town in towns for pk in towns_within(town.lat, town.lon, km)}
+
+
+def suggestions(member: Member, limit: int = 3) -> list[Circle]:
+    """Circles the member is not in that fit: an interest of theirs, near home or work; the nearest first, then the largest.
+
+    Without any that fit both, those near by; without a known place, those of their interests. At most seven queries.
+    """
+    profile = Profile.objects.select_related("lives", "works").filter(member=member).first()
+    known = CircleMembership.objects.filter(circle=OuterRef("pk"), member=member)
+    free = Circle.objects.open_to(member).filter(~Exists(known)).for_list().order_by("-size", "pk")
+    if profile is None:
+        return list(free[:limit])
+    likes = set(profile.interests.values_list("pk", flat=True))
+    near = towns_near(homes(profile), NEARBY_KM)
+    fitting = free.filter(interest__in=likes)
+    for choice in (fitting.filter(place__in=near), fitting.filter(place=None), free.filter(place__in=near)):
+        found = list(choice[:30])
+        if found:
+            found.sort(key=lambda circle: (nearest_km(profile, circle.place) or 0, -circle.size, circle.pk))
+            return found[:limit]
+    return []
+
+
+def suggested_circle(member: Member) -> Circle | None:
+    """The one circle Today suggests, or none."""
+    return next(iter(suggestions(member, 1)), None)

@@ -1,0 +1,133 @@
+"""Accounts: what somebody agreed to, who they are here, what they may do, and keys for their programs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from community.models import ApiToken, Centre, Consent, Interest, Member, Place, Profile, Role
+from community.models.places import kilometres
+from realtime import clock
+
+TERMS_VERSION = "2026-11"
+PRIVACY_VERSION = "2026-11"
+ADULT_AGE = 18
+MOST_LANGUAGES = 12
+MOST_INTERESTS = 20
+
+
+def agree(member: Member, language: str) -> None:
+    """Keep that the member is of age and agreed to terms and privacy notice as they read today, and when. Idempotent."""
+    versions = {
+        Consent.Document.ADULT: str(ADULT_AGE),
+        Consent.Document.TERMS: TERMS_VERSION,
+        Consent.Document.PRIVACY: PRIVACY_VERSION,
+    }
+    rows = [
+        Consent(member=member, document=kind, version=version, language=language)
+        for kind, version in versions.items()
+    ]
+    Consent.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+@transaction.atomic
+def join(member: Member, language: str) -> None:
+    """What every new account gets: a profile, and the consents given when signing up. Idempotent."""
+    Profile.objects.get_or_create(member=member)
+    agree(member, language)
+
+
+def profile_of(member: Member) -> Profile:
+    """The member's profile with both places and the centre. One query (two for a member who never had one)."""
+    rows = Profile.objects.select_related("lives", "works", "centre")
+    profile = rows.filter(member=member).first()
+    if profile is None:
+        Profile.objects.get_or_create(member=member)
+        profile = rows.get(member=member)
+    profile.member = member
+    return profile
+
+
+def join_centre_of(place: Place | None) -> Centre | None:
+    """The centre nearest to a place: whose members those who live there are at first. One query."""
+    if place is None:
+        return None
+    centres = Centre.objects.select_related("place")
+    return min(
+        centres, key=lambda c: kilometres(place.lat, place.lon, c.place.lat, c.place.lon), default=None
+    )
+
+
+@transaction.atomic
+def set_profile(member: Member, changes: Mapping[str, Any]) -> Profile:
+    """Write the named facts and leave the others: display_name, language, about, about_language, languages, lives, works,
+    centre, interests. Raises ValidationError when a name is empty or a list too long. Idempotent.
+
+    A member without a home centre gets the one nearest to where they live.
+    """
+    member = Member.objects.select_for_update().get(pk=member.pk)
+    profile, _created = Profile.objects.select_for_update().get_or_create(member=member)
+    if "display_name" in changes and not changes["display_name"].strip():
+        raise ValidationError({"display_name": _("Tell us a name to call you by.")}, code="required")
+    if len(changes.get("languages", ())) > MOST_LANGUAGES:
+        raise ValidationError(
+            {"languages": _("Choose the languages you speak best: %d at most.") % MOST_LANGUAGES},
+            code="too_many",
+        )
+    if len(changes.get("interests", ())) > MOST_INTERESTS:
+        raise ValidationError(
+            {"interests": _("Choose what matters most: %d at most.") % MOST_INTERESTS}, code="too_many"
+        )
+    for name in ("display_name", "language"):
+        if name in changes:
+            setattr(member, name, changes[name].strip())
+    for name in ("about", "about_language", "languages", "lives", "works", "centre"):
+        if name in changes:
+            setattr(profile, name, changes[name])
+    if profile.centre_id is None and profile.lives is not None and "centre" not in changes:
+        profile.centre = join_centre_of(profile.lives)
+    member.save(update_fields=["display_name", "language"])
+    profile.save()
+    if "interests" in changes:
+        profile.interests.set(changes["interests"])
+    return profile
+
+
+def welcome(member: Member) -> None:
+    """The first screens are done. Raises ValidationError without a name. Idempotent: the first time counts."""
+    if not Member.objects.filter(pk=member.pk).exclude(display_name="").exists():
+        raise ValidationError(_("Tell us a name to call you by."), code="required")
+    Member.objects.filter(pk=member.pk, onboarded_at=None).update(onboarded_at=clock.now())
+
+
+def staffs(member: Member, centre_id: int) -> bool:
+    """The member is staff or manager of the centre. One query."""
+    return Role.objects.filter(member=member, centre=centre_id).exists()
+
+
+def is_host(member: Member) -> bool:
+    """The member may create events and circles: trusted by staff, or staff anywhere. At most one query."""
+    return member.is_host or Role.objects.filter(member=member).exists()
+
+
+def issue_token(member: Member, name: str) -> str:
+    """A new API token of the member, returned once and never again."""
+    secret = ApiToken.new_secret()
+    ApiToken.objects.create(member=member, name=name, digest=ApiToken.digest_of(secret))
+    return secret
+
+
+def member_for_token(secret: str) -> Member | None:
+    """Whose token it is; None when unknown, revoked, or the member is not active. One query."""
+    tokens = ApiToken.objects.filter(
+        digest=ApiToken.digest_of(secret), revoked_at=None, member__is_active=True
+    )
+    token = tokens.select_related("member").first()
+    return token.member if token else None
+
+
+def interests_of(profile: Profile) -> list[Interest]:
+    """What the member likes, in the order of the list. One query."""
+    return list(profile.interests.order_by("position"))
