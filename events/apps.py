@@ -4,3 +4,10 @@ from django.apps import AppConfig
 class EventsConfig(AppConfig):
     name = "events"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from events import access  # noqa: PLC0415 - its models exist only now
+        from realtime import live  # noqa: PLC0415
+
+        live.register("event", access.may_follow)
+        live.register("door", access.may_follow_door)

@@ -1,7 +1,7 @@
 """Rows of gatherings: events and series, places and parties, the door."""
 
-from events.models.door import DoorHelper, Gate, GatePairing, Scan
 from events.models.details import Details
+from events.models.door import DoorHelper, Gate, GatePairing, Scan
 from events.models.event import Event, Pool
 from events.models.registration import Attendee, Claim, Registration
 from events.models.series import Series

@@ -41,14 +41,20 @@ class Details(WithId):
     visibility = models.CharField(max_length=8, choices=Visibility, default=Visibility.PUBLIC)
     waiting_list = models.CharField(max_length=6, choices=WaitingList, null=True, blank=True)  # noqa: DJ001 - null is "none" in the API
     capacity = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: no limit.")
-    languages = models.JSONField(default=list, blank=True, help_text="BCP 47 codes of the languages spoken there")
+    languages = models.JSONField(
+        default=list, blank=True, help_text="BCP 47 codes of the languages spoken there"
+    )
     interests = models.ManyToManyField(Interest, blank=True, related_name="+")
     for_families = models.BooleanField(default=False)
     step_free = models.BooleanField(default=False)
     childcare = models.BooleanField(default=False)
     is_free = models.BooleanField(default=True)
-    price_note = models.JSONField(default=dict, blank=True, help_text="{language: text}: what it costs, paid on the spot")
-    doors_minutes = models.PositiveSmallIntegerField(default=60, help_text="Doors open so many minutes before the start.")
+    price_note = models.JSONField(
+        default=dict, blank=True, help_text="{language: text}: what it costs, paid on the spot"
+    )
+    doors_minutes = models.PositiveSmallIntegerField(
+        default=60, help_text="Doors open so many minutes before the start."
+    )
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(default=clock.now)
     updated_at = models.DateTimeField(default=clock.now)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
+from community.models import Member, Role
 from events.models.event import Event
 from events.models.registration import Registration
 from realtime import clock
@@ -40,6 +41,20 @@ class GatePairing(models.Model):
         return f"pairing for {self.event}"
 
 
+class GateQuerySet(models.QuerySet["Gate"]):
+    def of(self, member: Member) -> GateQuerySet:
+        """The member's own pages at doors where they may stand now; `supervises` on each: host or staff.
+
+        The same right as `access.may_door`, asked in the query that fetches (and may lock) the gate.
+        """
+        desks = Role.objects.filter(member=member).values("centre")
+        partner = Event.partner_centres.through.objects.filter(event=OuterRef("event"), centre__in=desks)
+        runs = Q(event__host=member) | Q(event__centre__in=desks) | Q(Exists(partner))
+        helps = Exists(DoorHelper.objects.filter(event=OuterRef("event"), member=member))
+        marked = self.annotate(supervises=models.ExpressionWrapper(runs, output_field=models.BooleanField()))
+        return marked.filter(runs | Q(helps), member=member, digest=None, closed_at=None)
+
+
 class Gate(WithId):
     """One scanning device at one event. Its token opens this event's door and nothing else."""
 
@@ -50,6 +65,15 @@ class Gate(WithId):
     paired_at = models.DateTimeField(default=clock.now)
     closed_at = models.DateTimeField(null=True)
     distrust_from = models.DateTimeField(null=True)
+
+    objects = GateQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["event", "member", "name"], condition=Q(digest=None), name="one_own_gate_a_name"
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -63,7 +87,9 @@ class Scan(models.Model):
         OUT = "out"
         UNDO = "undo"
 
-    id = models.UUIDField(primary_key=True, help_text="Made by the gate: uploaded again, it is the same scan.")
+    id = models.UUIDField(
+        primary_key=True, help_text="Made by the gate: uploaded again, it is the same scan."
+    )
     event = models.ForeignKey(Event, models.PROTECT, related_name="scans")
     order = models.BigIntegerField(help_text="Cursor of the event's door log: dense, in order of storing.")
     gate = models.ForeignKey(Gate, models.PROTECT, related_name="scans")
@@ -77,9 +103,14 @@ class Scan(models.Model):
     received_at = models.DateTimeField(default=clock.now)
     is_suspect = models.BooleanField(default=False)
     is_forced = models.BooleanField(default=False)
+    is_supervised = models.BooleanField(
+        default=False, help_text="Sent by who ran the event then: may undo other gates' scans."
+    )
     is_refused = models.BooleanField(default=False, help_text="The gate, or the server for it, said no.")
     reason = models.CharField(max_length=20, blank=True)
-    digest = models.CharField(max_length=64, help_text="Of its content: the same id with other content is refused.")
+    digest = models.CharField(
+        max_length=64, help_text="Of its content: the same id with other content is refused."
+    )
 
     class Meta:
         constraints = [

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import models
 from django.db.models import F, Prefetch, Q
+from django.db.models.functions import Cast
 
 from community.models import CircleMembership, Member, Role
 from community.models.places import fold, towns_within
@@ -25,14 +26,23 @@ class EventQuerySet(models.QuerySet["Event"]):
         circles = CircleMembership.objects.filter(member=member, state="in").values("circle")
         desks = Role.objects.filter(member=member).values("centre")
         homes = Member.objects.filter(pk=member.pk).values("profile__centre")
+        partners = Event.partner_centres.through.objects
+        # Subqueries, not joins: one row an event, so that lists need no DISTINCT and rows can be locked.
+        comes = Event.objects.filter(
+            Q(registrations__member=member) | Q(registrations__attendees__member=member)
+        )
         open_to_me = (
             Q(visibility__in=[Event.Visibility.PUBLIC, Event.Visibility.MEMBERS])
             | Q(visibility=Event.Visibility.CIRCLE, circle__in=circles)
             | Q(visibility=Event.Visibility.CENTRE, centre__in=homes)
-            | Q(registrations__member=member)
-            | Q(helpers__member=member)
+            | Q(visibility=Event.Visibility.CENTRE, pk__in=partners.filter(centre__in=homes).values("event"))
+            | Q(pk__in=comes.values("pk"))
+            | Q(pk__in=Event.objects.filter(helpers__member=member).values("pk"))
         )
-        return self.filter(Q(host=member) | Q(centre__in=desks) | shown & open_to_me).distinct()
+        mine = (
+            Q(host=member) | Q(centre__in=desks) | Q(pk__in=partners.filter(centre__in=desks).values("event"))
+        )
+        return self.filter(mine | shown & open_to_me)
 
     def upcoming(self) -> EventQuerySet:
         """Not over yet, the next first."""
@@ -55,6 +65,12 @@ class EventQuerySet(models.QuerySet["Event"]):
             found = found.filter(search__contains=word)
         return found
 
+    def speaking(self, language: str) -> EventQuerySet:
+        """Where the language of this BCP 47 code is spoken. JSON is searched as text: SQLite knows no `contains`."""
+        return self.alias(spoken=Cast("languages", models.TextField())).filter(
+            spoken__contains=f'"{language}"'
+        )
+
     def for_list(self) -> EventQuerySet:
         """With what a card shows: two queries for any number of rows."""
         return self.select_related("place", "centre", "host").prefetch_related(
@@ -71,15 +87,21 @@ class Event(Details):
         CANCELLED = "cancelled"
 
     series = models.ForeignKey(Series, models.PROTECT, null=True, blank=True, related_name="occurrences")
-    original_start = models.CharField(max_length=19, blank=True, help_text="Local RECURRENCE-ID, 2027-06-01T19:00:00")
-    is_changed = models.BooleanField(default=False, help_text="Changed by itself: no longer follows its series.")
+    original_start = models.CharField(
+        max_length=19, blank=True, help_text="Local RECURRENCE-ID, 2027-06-01T19:00:00"
+    )
+    is_changed = models.BooleanField(
+        default=False, help_text="Changed by itself: no longer follows its series."
+    )
     starts_at = models.DateTimeField(null=True, blank=True)
     ends_at = models.DateTimeField(null=True, blank=True)
     state = models.CharField(max_length=10, choices=State, default=State.PUBLISHED)
     cancel_reason = models.CharField(max_length=500, blank=True)
     sequence = models.PositiveIntegerField(default=0, help_text="RFC 5545 §3.8.7.4")
     note = models.CharField(max_length=200, blank=True, help_text="What was unclear in an imported event.")
-    search = models.TextField(blank=True, editable=False, help_text="Title, description, venue and town, folded.")
+    search = models.TextField(
+        blank=True, editable=False, help_text="Title, description, venue and town, folded."
+    )
     room = models.OneToOneField(Room, models.SET_NULL, null=True, blank=True, related_name="+")
 
     objects = EventQuerySet.as_manager()
@@ -87,8 +109,12 @@ class Event(Details):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["series", "original_start"], name="one_event_an_occurrence"),
-            models.CheckConstraint(name="event_ends_after_its_start", condition=Q(ends_at=None) | Q(ends_at__gt=F("starts_at"))),
-            models.CheckConstraint(name="only_drafts_have_no_start", condition=Q(state="draft") | Q(starts_at__isnull=False)),
+            models.CheckConstraint(
+                name="event_ends_after_its_start", condition=Q(ends_at=None) | Q(ends_at__gt=F("starts_at"))
+            ),
+            models.CheckConstraint(
+                name="only_drafts_have_no_start", condition=Q(state="draft") | Q(starts_at__isnull=False)
+            ),
         ]
         indexes = [
             models.Index(fields=["state", "starts_at", "id"], name="events_by_start"),
@@ -113,6 +139,19 @@ class Event(Details):
     def local_end(self) -> datetime | None:
         """The end on the wall clock of its zone, aware; None when nobody knows."""
         return self.ends_at and self.ends_at.astimezone(self.zone)
+
+    @property
+    def last_day(self) -> datetime | None:
+        """The last moment that belongs to it, on its own clock: an event until midnight ends on the day before."""
+        return self.local_end and self.local_end - timedelta(microseconds=1)
+
+    @property
+    def is_one_day(self) -> bool:
+        """It begins and ends on one day, or in the small hours of the night after it."""
+        start, end = self.local_start, self.local_end
+        if start is None or end is None:
+            return True
+        return (end - timedelta(microseconds=1)).date() == start.date() or end - start < timedelta(hours=12)
 
     @property
     def over_at(self) -> datetime | None:
@@ -164,7 +203,10 @@ class Pool(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [
-            models.CheckConstraint(name="never_oversold", condition=Q(taken__gte=0) & (Q(capacity=None) | Q(taken__lte=F("capacity")))),
+            models.CheckConstraint(
+                name="never_oversold",
+                condition=Q(taken__gte=0) & (Q(capacity=None) | Q(taken__lte=F("capacity"))),
+            ),
             models.UniqueConstraint(fields=["event", "kind", "name"], name="one_pool_a_name"),
         ]
 

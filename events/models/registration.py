@@ -36,7 +36,9 @@ class Registration(WithId):
         CANCELLED = "cancelled"
 
     event = models.ForeignKey(Event, models.PROTECT, related_name="registrations")
-    member = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="+")
+    member = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="+"
+    )
     guest_email = models.EmailField(blank=True)
     guest_name = models.CharField(max_length=60, blank=True)
     language = models.CharField(max_length=12, default="en")
@@ -55,12 +57,21 @@ class Registration(WithId):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["event", "member"], condition=Q(state__in=LIVE), name="one_live_registration_each"),
             models.UniqueConstraint(
-                fields=["event", "guest_email"], condition=Q(state__in=LIVE) & ~Q(guest_email=""), name="one_live_registration_a_guest"
+                fields=["event", "member"], condition=Q(state__in=LIVE), name="one_live_registration_each"
             ),
-            models.CheckConstraint(name="somebody_registered", condition=Q(member__isnull=False) | ~Q(guest_email="")),
-            models.CheckConstraint(name="parties_of_one_to_twelve", condition=~Q(state__in=LIVE) | Q(party_size__gte=1, party_size__lte=12)),
+            models.UniqueConstraint(
+                fields=["event", "guest_email"],
+                condition=Q(state__in=LIVE) & ~Q(guest_email=""),
+                name="one_live_registration_a_guest",
+            ),
+            models.CheckConstraint(
+                name="somebody_registered", condition=Q(member__isnull=False) | ~Q(guest_email="")
+            ),
+            models.CheckConstraint(
+                name="parties_of_one_to_twelve",
+                condition=~Q(state__in=LIVE) | Q(party_size__gte=1, party_size__lte=12),
+            ),
         ]
         indexes = [models.Index(fields=["member", "state"], name="registrations_of_a_member")]
 
@@ -80,7 +91,9 @@ class Attendee(models.Model):
     event = models.ForeignKey(Event, models.PROTECT, related_name="+")
     slot = models.PositiveSmallIntegerField()
     name = models.CharField(max_length=60, blank=True)
-    member = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    member = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
     child = models.ForeignKey(Child, models.SET_NULL, null=True, blank=True, related_name="+")
     age = models.PositiveSmallIntegerField(null=True, blank=True)
     is_live = models.BooleanField(default=True)
@@ -89,8 +102,12 @@ class Attendee(models.Model):
         ordering = ["slot"]
         constraints = [
             models.UniqueConstraint(fields=["registration", "slot"], name="one_attendee_a_slot"),
-            models.UniqueConstraint(fields=["event", "child"], condition=Q(is_live=True), name="a_child_comes_once"),
-            models.UniqueConstraint(fields=["event", "member"], condition=Q(is_live=True), name="a_member_comes_once"),
+            models.UniqueConstraint(
+                fields=["event", "child"], condition=Q(is_live=True), name="a_child_comes_once"
+            ),
+            models.UniqueConstraint(
+                fields=["event", "member"], condition=Q(is_live=True), name="a_member_comes_once"
+            ),
             models.CheckConstraint(name="sixteen_slots_a_ticket", condition=Q(slot__lt=16)),
         ]
 

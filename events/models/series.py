@@ -14,11 +14,15 @@ class Series(Details):
 
     start_date = models.DateField(help_text="Local date of DTSTART.")
     start_time = models.TimeField(help_text="Local wall time of DTSTART.")
-    minutes = models.PositiveIntegerField(null=True, blank=True, help_text="Length; empty: the end is not known.")
+    minutes = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Length; empty: the end is not known."
+    )
     rrule = models.CharField(max_length=500, blank=True, help_text="RFC 5545 §3.3.10, without the name.")
     rdates = models.JSONField(default=list, blank=True, help_text="Local times, 2027-06-01T19:00:00")
     exdates = models.JSONField(default=list, blank=True, help_text="Local times left out")
-    skip_holidays = models.JSONField(default=list, blank=True, help_text="Countries whose public holidays are left out")
+    skip_holidays = models.JSONField(
+        default=list, blank=True, help_text="Countries whose public holidays are left out"
+    )
     made_until = models.DateField(null=True, blank=True, help_text="Occurrences exist as rows up to here.")
     ended_at = models.DateTimeField(null=True, blank=True)
 

@@ -1,0 +1,101 @@
+"""Between an id and an object of an event: who may see it is asked where it is fetched."""
+
+from __future__ import annotations
+
+from django.db.models import Q
+
+from community.models import Member, Role
+from events.models import DoorHelper, Event, Registration, Series
+from realtime.ids import decode
+
+
+def event_for(member: Member | None, event_id: int, *, lock: bool = False) -> Event:
+    """The event, if `member` (None: signed out) may see it. One query, two with `lock`.
+
+    With `lock` its row stays locked until the transaction ends: every verb that changes places or the
+    event begins so. Raises Event.DoesNotExist, whether it is hidden or not there.
+    """
+    if lock:
+        Event.objects.select_for_update().only("pk").get(pk=event_id)
+    return Event.objects.visible_to(member).select_related("place", "centre", "host").get(pk=event_id)
+
+
+def registration_for(member: Member, registration_id: int, *, lock: bool = False) -> Registration:
+    """The registration, if it is the member's, names the member, or is for an event the member runs.
+
+    With `lock` the event's row is locked first, then the registration's: the order every verb keeps.
+    Raises Registration.DoesNotExist. Two queries, four with `lock`; one more for those who run the event.
+    """
+    found = Registration.objects.select_related("event__place", "event__centre", "event__host", "member")
+    if lock:
+        event_id = Registration.objects.values_list("event", flat=True).get(pk=registration_id)
+        Event.objects.select_for_update().only("pk").get(pk=event_id)
+        Registration.objects.select_for_update().only("pk").get(pk=registration_id)
+    registration = found.get(pk=registration_id)
+    if (
+        registration.member_id == member.pk
+        or is_named(member, registration)
+        or may_run(member, registration.event)
+    ):
+        return registration
+    raise Registration.DoesNotExist
+
+
+def series_for(member: Member, series_id: int, *, lock: bool = False) -> Series:
+    """The series, if the member may see one of its occurrences or runs it. Raises Series.DoesNotExist."""
+    found = Series.objects.select_related("place", "centre", "host")
+    if lock:
+        Series.objects.select_for_update().only("pk").get(pk=series_id)
+    series = found.get(pk=series_id)
+    if may_run_series(member, series) or Event.objects.visible_to(member).filter(series=series).exists():
+        return series
+    raise Series.DoesNotExist
+
+
+def is_named(member: Member, registration: Registration) -> bool:
+    """The member is one of the party. One query."""
+    return registration.attendees.filter(member=member, is_live=True).exists()
+
+
+def may_run(member: Member | None, event: Event) -> bool:
+    """The member may change the event: its host, or staff of its centre or of a partner centre. At most one query."""
+    if member is None:
+        return False
+    if event.host_id == member.pk:
+        return True
+    partners = Event.partner_centres.through.objects.filter(event=event).values("centre")
+    return Role.objects.filter(Q(centre=event.centre_id) | Q(centre__in=partners), member=member).exists()
+
+
+def may_run_series(member: Member, series: Series) -> bool:
+    """As `may_run`, for a series."""
+    if series.host_id == member.pk:
+        return True
+    partners = Series.partner_centres.through.objects.filter(series=series).values("centre")
+    return Role.objects.filter(Q(centre=series.centre_id) | Q(centre__in=partners), member=member).exists()
+
+
+def may_door(member: Member | None, event: Event) -> bool:
+    """The member may stand at the door: who runs the event, or was named for its door. At most two queries."""
+    if member is None:
+        return False
+    return may_run(member, event) or DoorHelper.objects.filter(event=event, member=member).exists()
+
+
+def may_follow(member: Member, topic: str) -> bool:
+    """Whether the member may hear how full an event is, live: `event:<id>`. Two queries."""
+    event = _named_by(member, topic)
+    return event is not None
+
+
+def may_follow_door(member: Member, topic: str) -> bool:
+    """Whether the member may watch a door's counts, live: `door:<id>`. At most four queries."""
+    event = _named_by(member, topic)
+    return event is not None and may_door(member, event)
+
+
+def _named_by(member: Member, topic: str) -> Event | None:
+    try:
+        return event_for(member, decode(topic.partition(":")[2]))
+    except (ValueError, Event.DoesNotExist):
+        return None

@@ -1,0 +1,1 @@
+"""The API of events (interface.md, REST)."""

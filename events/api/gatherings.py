@@ -1,0 +1,299 @@
+"""Events and series over the API: find, publish, change, call off."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+from typing import Any, cast
+
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import generics, serializers, status
+from rest_framework.permissions import IsAuthenticatedOrReadOnly
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from community.models import Interest, Place
+from events import hosting, rescheduling, series
+from events.access import event_for, series_for
+from events.api.shapes import (
+    EventIn,
+    PreviewIn,
+    SeriesIn,
+    at,
+    events_data,
+    member_of,
+    reader_of,
+    series_data,
+)
+from events.forms import find_town
+from events.models import Event, Series
+from events.models.event import EventQuerySet
+from realtime import ids
+from realtime.problems import etag, expected_version
+
+NEAR_KM, FURTHEST_KM = 20.0, 500.0
+FILTERS = [
+    OpenApiParameter("from", str, description="RFC 3339 or a date; without it, what is not over yet"),
+    OpenApiParameter("to", str, description="RFC 3339, or a date with the whole of that day"),
+    OpenApiParameter("near", str, description="lat,lon in degrees"),
+    OpenApiParameter("km", float, description="how far from `near` or `place`"),
+    OpenApiParameter("place", str, description="a town's id or any of its names"),
+    OpenApiParameter("interest", str, description="slug or id"),
+    OpenApiParameter("language", str, description="BCP 47"),
+    OpenApiParameter("circle", str, description="id"),
+    OpenApiParameter("family", str, description="1: for families"),
+    OpenApiParameter("free", str, description="1: free of charge"),
+    OpenApiParameter("q", str, description="words"),
+]
+
+
+class EventList(generics.ListAPIView[Event]):
+    """What is on, and a new event."""
+
+    permission_classes = [IsAuthenticatedOrReadOnly]
+    ordering = ("starts_at", "pk")
+
+    @extend_schema(parameters=FILTERS, operation_id="events_list")
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Published events the caller may see, the next first. Five queries for any number."""
+        page = self.paginate_queryset(narrowed(request, self.get_queryset()))
+        return self.get_paginated_response(events_data(request, cast("list[Event]", page)))
+
+    def get_queryset(self) -> QuerySet[Event]:
+        shown = Event.objects.visible_to(reader_of(self.request)).filter(starts_at__isnull=False)
+        return shown.exclude(state=Event.State.DRAFT).for_list().prefetch_related("interests")
+
+    @extend_schema(request=EventIn, operation_id="events_create")
+    def post(self, request: Request) -> Response:
+        """Publish a single event."""
+        data = EventIn(data=request.data, context={"request": request})
+        data.is_valid(raise_exception=True)
+        event = hosting.publish(member_of(request), data.plan())
+        return _event(request, event.pk, status.HTTP_201_CREATED)
+
+
+class EventDetail(APIView):
+    """One event."""
+
+    permission_classes = [IsAuthenticatedOrReadOnly]
+
+    @extend_schema(operation_id="events_read")
+    def get(self, request: Request, pk: int) -> Response:
+        """Everything about it; `mine` is the caller's registration."""
+        return _event(request, pk)
+
+    @extend_schema(request=EventIn(partial=True), operation_id="events_change")
+    def patch(self, request: Request, pk: int) -> Response:
+        """Change the fields that are sent. Who registered is told what matters."""
+        event = event_for(member_of(request), pk)
+        version = expected_version(request)
+        data = EventIn(data=request.data, partial=True, context={"request": request})
+        data.is_valid(raise_exception=True)
+        hosting.change(member_of(request), pk, data.plan(event), version)
+        return _event(request, pk)
+
+
+class EventCancel(APIView):
+    """Calling an event off."""
+
+    @extend_schema(operation_id="events_cancel")
+    def post(self, request: Request, pk: int) -> Response:
+        """Everybody who registered is told `reason`. A second time changes nothing."""
+        reason = request.data.get("reason") if isinstance(request.data, dict) else None
+        if reason is not None and (not isinstance(reason, str) or len(reason) > 500):
+            raise serializers.ValidationError({"reason": [_("A text of at most 500 characters.")]})
+        hosting.call_off(member_of(request), pk, reason or "")
+        return _event(request, pk)
+
+
+class SeriesPreview(APIView):
+    """The dates of a rule."""
+
+    @extend_schema(request=PreviewIn, operation_id="series_preview")
+    def post(self, request: Request) -> Response:
+        """The first `limit` dates with what is special about them. Nothing is saved."""
+        data = PreviewIn(data=request.data)
+        data.is_valid(raise_exception=True)
+        found, more = series.preview(data.rule(), data.validated_data["limit"], host=member_of(request))
+        return Response(
+            {
+                "occurrences": [{"starts_at": at(one.starts_at), "notes": one.notes} for one in found],
+                "more": more,
+            }
+        )
+
+
+class SeriesList(APIView):
+    """New meetups."""
+
+    @extend_schema(request=SeriesIn, operation_id="series_create")
+    def post(self, request: Request) -> Response:
+        """Publish a meetup; its dates of the next twelve months are events at once."""
+        data = SeriesIn(data=request.data, context={"request": request})
+        data.is_valid(raise_exception=True)
+        plan = data.plan()
+        recurrence = data.recurrence(plan["timezone"], plan["starts_at"])
+        meetup = hosting.publish_series(member_of(request), plan, recurrence)
+        return _series(request, meetup.pk, status.HTTP_201_CREATED)
+
+
+class SeriesDetail(APIView):
+    """One meetup."""
+
+    @extend_schema(operation_id="series_read")
+    def get(self, request: Request, pk: int) -> Response:
+        """The rule and its coming dates."""
+        return _series(request, pk)
+
+    @extend_schema(operation_id="series_change")
+    def patch(self, request: Request, pk: int) -> Response:
+        """{scope: this|following|all, occurrence?, changes{}, dry_run}: what becomes of each date."""
+        member = member_of(request)
+        meetup = series_for(member, pk)
+        said = request.data if isinstance(request.data, dict) else {}
+        is_dry = said.get("dry_run") is True
+        version = None if is_dry and "If-Match" not in request.headers else expected_version(request)
+        changes, occurrence = said.get("changes", {}), said.get("occurrence")
+        data = SeriesIn(data=changes, partial=True, context={"request": request})
+        data.is_valid(raise_exception=True)
+        plan = data.plan()
+        if "timezone" not in data.validated_data:
+            plan.pop("timezone", None)
+        recurrence = data.recurrence(plan.get("timezone", meetup.timezone), meetup.starts_at)
+        try:
+            named = ids.decode(occurrence) if isinstance(occurrence, str) else None
+        except ValueError:
+            raise serializers.ValidationError({"occurrence": [_("This is no id.")]}) from None
+        affected = rescheduling.change_series(
+            member,
+            pk,
+            str(said.get("scope", "")),
+            plan,
+            occurrence=named,
+            recurrence=recurrence,
+            version=version,
+            dry_run=is_dry,
+        )
+        answer = [
+            {
+                "event": one.event.public_id,
+                "starts_at": at(one.event.local_start),
+                "registrations": one.registrations,
+                "change": one.change,
+            }
+            for one in affected
+        ]
+        fresh = Series.objects.get(pk=pk)
+        return Response({"affected": answer, "version": fresh.version}, headers={"ETag": etag(fresh.version)})
+
+
+def _event(request: Request, pk: int, code: int = status.HTTP_200_OK) -> Response:
+    event = event_for(reader_of(request), pk)
+    return Response(
+        events_data(request, [event])[0],
+        status=code,
+        headers={"ETag": etag(event.version)} | _location(request, event, code),
+    )
+
+
+def _location(request: Request, event: Event, code: int) -> dict[str, str]:
+    return (
+        {"Location": request.build_absolute_uri(event.get_absolute_url())}
+        if code == status.HTTP_201_CREATED
+        else {}
+    )
+
+
+def _series(request: Request, pk: int, code: int = status.HTTP_200_OK) -> Response:
+    member = member_of(request)
+    meetup = series_for(member, pk)
+    events = list(Event.objects.visible_to(member).filter(series=meetup).upcoming()[:400])
+    return Response(series_data(request, meetup, events), status=code, headers={"ETag": etag(meetup.version)})
+
+
+def narrowed(request: Request, events: QuerySet[Event]) -> QuerySet[Event]:
+    """The list as its query asks for it. Raises serializers.ValidationError by parameter."""
+    asked = request.query_params
+    found = cast("EventQuerySet", events)
+    found = (
+        found.filter(starts_at__gte=_moment("from", asked["from"])) if asked.get("from") else found.upcoming()
+    )
+    if asked.get("to"):
+        found = found.filter(starts_at__lte=_moment("to", asked["to"], at_end=True))
+    found = _nearby(asked, found)
+    if asked.get("interest"):
+        interest = _interest(asked["interest"])
+        found = found.filter(pk__in=Event.interests.through.objects.filter(interest=interest).values("event"))
+    if asked.get("language"):
+        if not asked["language"].replace("-", "").isalnum():
+            raise serializers.ValidationError({"language": [_("This is no language code.")]})
+        found = found.speaking(asked["language"])
+    if asked.get("circle"):
+        try:
+            found = found.filter(circle=ids.decode(asked["circle"]))
+        except ValueError:
+            raise serializers.ValidationError({"circle": [_("This is no id.")]}) from None
+    for name, field in (("family", "for_families"), ("free", "is_free")):
+        if asked.get(name) in {"1", "true"}:
+            found = found.filter(**{field: True})
+    return found.matching(asked.get("q", "")[:200])
+
+
+def _nearby(asked: Any, found: EventQuerySet) -> EventQuerySet:
+    try:
+        km = float(asked.get("km") or NEAR_KM)
+        if not 0 < km <= FURTHEST_KM:
+            raise ValueError
+    except ValueError:
+        raise serializers.ValidationError({"km": [_("A number of kilometres, at most 500.")]}) from None
+    if asked.get("near"):
+        try:
+            lat, lon = (float(part) for part in asked["near"].split(","))
+            if not (-90 <= lat <= 90 and -180 <= lon <= 180):
+                raise ValueError
+        except ValueError:
+            raise serializers.ValidationError({"near": [_("lat,lon in degrees, like 50.93,5.34.")]}) from None
+        found = found.near(lat, lon, km)
+    if asked.get("place"):
+        text = asked["place"]
+        place = (
+            Place.objects.filter(pk=int(text[:18])).first()
+            if text.isascii() and text.isdigit()
+            else find_town(text)
+        )
+        if place is None:
+            raise serializers.ValidationError({"place": [_("There is no such place.")]})
+        found = found.near(place.lat, place.lon, km) if asked.get("km") else found.filter(place=place)
+    return found
+
+
+def _interest(text: str) -> Interest:
+    found = Interest.objects.filter(slug=text).first()
+    if found is None:
+        try:
+            found = Interest.objects.filter(pk=ids.decode(text)).first()
+        except ValueError:
+            found = None
+    if found is None:
+        raise serializers.ValidationError({"interest": [_("There is no such interest.")]})
+    return found
+
+
+def _moment(name: str, text: str, *, at_end: bool = False) -> datetime:
+    """A moment (UTC) from RFC 3339, or a day from its first or to its last moment on the reader's clock."""
+    try:
+        if len(text) == 10:
+            day = datetime.combine(date.fromisoformat(text), time.max if at_end else time())
+            return timezone.make_aware(day).astimezone(UTC)
+        moment = parse_datetime(text.replace(" ", "+"))
+        if moment is None:
+            raise ValueError
+        return (moment if moment.tzinfo else timezone.make_aware(moment)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise serializers.ValidationError(
+            {name: [_("A date or a moment like 2027-06-01T19:00:00+02:00.")]}
+        ) from None

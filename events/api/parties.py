@@ -1,0 +1,81 @@
+"""Registrations over the API: a party comes, changes, cancels."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema
+from rest_framework import generics, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from events import registration
+from events.access import event_for, may_run, registration_for
+from events.api.shapes import PartyIn, member_of, registration_data
+from events.models import Registration
+from realtime.problems import etag, expected_version
+
+
+class EventRegistrations(generics.ListAPIView[Registration]):
+    """Who comes to an event."""
+
+    ordering = ("created_at", "pk")
+
+    @extend_schema(operation_id="registrations_list")
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """For who runs the event: its registrations, the first first, without their tickets."""
+        rows = cast("list[Registration]", self.paginate_queryset(self.get_queryset()))
+        shown = [registration_data(request, row, with_ticket=False) for row in rows]
+        return self.get_paginated_response(shown)
+
+    def get_queryset(self) -> QuerySet[Registration]:
+        member = member_of(self.request)
+        event = event_for(member, self.kwargs["pk"])
+        if not may_run(member, event):
+            raise PermissionDenied(_("Only who hosts the event sees who comes."))
+        return event.registrations.live().select_related("event", "member").prefetch_related("attendees")
+
+    @extend_schema(request=PartyIn, operation_id="registrations_create")
+    def post(self, request: Request, pk: int) -> Response:
+        """Register a party, all or nothing. 409: full, closed, already_registered, too_late."""
+        data = PartyIn(data=request.data)
+        data.is_valid(raise_exception=True)
+        made = registration.register(member_of(request), pk, data.people(), wait=data.validated_data["wait"])
+        return _registration(request, made.pk, status.HTTP_201_CREATED)
+
+
+class RegistrationDetail(APIView):
+    """One registration."""
+
+    @extend_schema(operation_id="registrations_read")
+    def get(self, request: Request, pk: int) -> Response:
+        """The party and its ticket."""
+        return _registration(request, pk)
+
+    @extend_schema(request=PartyIn, operation_id="registrations_change")
+    def patch(self, request: Request, pk: int) -> Response:
+        """Make the party what is sent; it grows only if it fits."""
+        member = member_of(request)
+        registration_for(member, pk)
+        version = expected_version(request)
+        data = PartyIn(data=request.data)
+        data.is_valid(raise_exception=True)
+        registration.change_party(
+            member, pk, data.people(), version=version, wait=data.validated_data["wait"]
+        )
+        return _registration(request, pk)
+
+    @extend_schema(operation_id="registrations_cancel")
+    def delete(self, request: Request, pk: int) -> Response:
+        """Cancel. A second time changes nothing."""
+        registration.cancel(member_of(request), pk)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def _registration(request: Request, pk: int, code: int = status.HTTP_200_OK) -> Response:
+    row = registration_for(member_of(request), pk)
+    return Response(registration_data(request, row), status=code, headers={"ETag": etag(row.version)})

@@ -1,0 +1,389 @@
+"""What the API reads and answers about events: one shape each, as interface.md fixes it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.request import Request
+
+from community.api import InterestField
+from community.models import Centre, Circle, Member, Place
+from events import seats, series, tickets
+from events.forms import DEFAULT_ZONE, find_town
+from events.holidays import COUNTRIES
+from events.hosting import Plan, Recurrence
+from events.models import Event, Registration, Series
+from events.models.details import Details
+from events.registration import PARTY_LIMIT, Person
+from realtime import ids
+
+LANGUAGE_TAG = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"  # BCP 47, as far as we use it
+LOCAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")
+
+
+def reader_of(request: Request) -> Member | None:
+    """Who asks, if anybody signed in."""
+    return request.user if isinstance(request.user, Member) else None
+
+
+def member_of(request: Request) -> Member:
+    """Who asks, where the view lets only members in."""
+    return cast("Member", request.user)
+
+
+def at(moment: datetime | None) -> str | None:
+    """RFC 3339 with the moment's own offset; UTC as Z."""
+    if moment is None:
+        return None
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z" if moment.tzinfo is UTC else "+00:00")
+
+
+@extend_schema_field(OpenApiTypes.STR)
+class IdField(serializers.Field):  # type: ignore[type-arg]
+    """An id as the API writes it; the number behind it within."""
+
+    def to_internal_value(self, data: Any) -> int:
+        try:
+            return ids.decode(data if isinstance(data, str) else "")
+        except ValueError:
+            raise serializers.ValidationError(_("This is no id.")) from None
+
+    def to_representation(self, value: int) -> str:
+        return ids.encode(value)
+
+
+@extend_schema_field(OpenApiTypes.STR)
+class LocalTimeField(serializers.Field):  # type: ignore[type-arg]
+    """Wall time without an offset, `2027-06-01T19:00:00`; with `lenient` also the forms of iCalendar."""
+
+    def __init__(self, *, lenient: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.lenient = lenient
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str) or not (self.lenient or LOCAL.fullmatch(data)):
+            raise serializers.ValidationError(_("Wall time without offset, like 2027-06-01T19:00:00."))
+        if self.lenient:
+            return data  # read once the zone is known
+        try:
+            return datetime.fromisoformat(data)
+        except ValueError:
+            raise serializers.ValidationError(_("There is no such time.")) from None
+
+    def to_representation(self, value: Any) -> str:
+        return str(value)
+
+
+class VenueIn(serializers.Serializer[Any]):
+    """Where. `place` is the id of a town, or its name; a town outside the region is kept as text."""
+
+    name = serializers.CharField(max_length=160, required=False, allow_blank=True)
+    place = serializers.CharField(max_length=120, required=False, allow_null=True, allow_blank=True)
+    address = serializers.CharField(max_length=200, required=False, allow_null=True, allow_blank=True)
+
+    def validate_place(self, text: str | None) -> Place | str | None:
+        if text and text.isascii() and text.isdigit():
+            place = Place.objects.filter(pk=int(text[:18])).first()
+            if place is None:
+                raise serializers.ValidationError(_("There is no such place."))
+            return place
+        return (find_town(text) or text.strip()) if text else None
+
+
+class EventIn(serializers.Serializer[Any]):
+    """An event as a host writes it. PATCH takes any of these fields."""
+
+    title = serializers.CharField(max_length=160)
+    description = serializers.CharField(max_length=8000, required=False, allow_blank=True)
+    language = serializers.RegexField(LANGUAGE_TAG, max_length=12, required=False)
+    starts_at = LocalTimeField()
+    ends_at = LocalTimeField(required=False, allow_null=True)
+    timezone = serializers.CharField(max_length=40, required=False)
+    all_day = serializers.BooleanField(required=False)
+    doors_at = LocalTimeField(required=False, allow_null=True)
+    venue = VenueIn(required=False)
+    capacity = serializers.IntegerField(min_value=1, max_value=1_000_000, required=False, allow_null=True)
+    visibility = serializers.ChoiceField(Details.Visibility.choices, required=False)
+    circle = IdField(required=False, allow_null=True)
+    waiting_list = serializers.ChoiceField(Details.WaitingList.choices, required=False, allow_null=True)
+    centre = serializers.CharField(max_length=60, required=False, allow_null=True)
+    partner_centres = serializers.ListField(
+        child=serializers.CharField(max_length=60), required=False, max_length=20
+    )
+    languages = serializers.ListField(
+        child=serializers.RegexField(LANGUAGE_TAG, max_length=12), required=False, max_length=20
+    )
+    interests = serializers.ListField(child=InterestField(), required=False, max_length=20)
+    for_families = serializers.BooleanField(required=False)
+    step_free = serializers.BooleanField(required=False)
+    childcare = serializers.BooleanField(required=False)
+    is_free = serializers.BooleanField(required=False)
+    price = serializers.CharField(max_length=200, required=False, allow_blank=True)
+
+    def validate_timezone(self, name: str) -> str:
+        series.zone_named(name)
+        return name
+
+    def validate_circle(self, pk: int | None) -> Circle | None:
+        if pk is None:
+            return None
+        found = Circle.objects.open_to(member_of(self.context["request"])).filter(pk=pk).first()
+        if found is None:
+            raise serializers.ValidationError(_("There is no such circle."))
+        return found
+
+    def validate_centre(self, name: str | None) -> Centre | None:
+        return centre_named(name) if name else None
+
+    def validate_partner_centres(self, names: list[str]) -> list[Centre]:
+        return [centre_named(name) for name in names]
+
+    def plan(self, event: Event | None = None) -> Plan:
+        """What the verbs of hosting take: only what was sent, with our defaults for a new one."""
+        said = dict(self.validated_data)
+        doors, venue, price = said.pop("doors_at", None), said.pop("venue", None), said.pop("price", None)
+        for name in Recurrence.__annotations__:
+            said.pop(name, None)
+        plan: dict[str, Any] = said
+        if event is None:
+            plan.setdefault("timezone", DEFAULT_ZONE)
+        if venue is not None:
+            plan |= {
+                ours: venue[name] or ""
+                for name, ours in (("name", "venue"), ("address", "address"))
+                if name in venue
+            }
+            if "place" in venue:
+                place = venue["place"]
+                plan |= {
+                    "place": place if isinstance(place, Place) else None,
+                    "town": place if isinstance(place, str) else "",
+                }
+        if price is not None:
+            language = said.get("language") or (
+                event.language if event else member_of(self.context["request"]).language
+            )
+            plan |= {"price_note": {language: price} if price else {}, "is_free": not price}
+        start = said.get("starts_at") or (
+            event and event.local_start and event.local_start.replace(tzinfo=None)
+        )
+        if doors is not None and start is not None:
+            minutes = (start - doors) // timedelta(minutes=1)
+            if not 0 <= minutes <= 7 * 24 * 60:
+                raise serializers.ValidationError(
+                    {"doors_at": [_("Doors open before the beginning, at most a week.")]}
+                )
+            plan["doors_minutes"] = minutes
+        return cast("Plan", plan)
+
+
+def centre_named(name: str) -> Centre:
+    """A centre by id or slug. Raises serializers.ValidationError."""
+    try:
+        found = Centre.objects.filter(pk=ids.decode(name)).first()
+    except ValueError:
+        found = None
+    found = found or Centre.objects.filter(slug=name).first()
+    if found is None:
+        raise serializers.ValidationError(_("There is no such centre."))
+    return found
+
+
+class RuleIn(serializers.Serializer[Any]):
+    """How it recurs: RFC 5545."""
+
+    rrule = serializers.CharField(max_length=500, required=False, allow_blank=True)
+    rdates = serializers.ListField(
+        child=LocalTimeField(lenient=True), required=False, max_length=series.MAX_DATES
+    )
+    exdates = serializers.ListField(
+        child=LocalTimeField(lenient=True), required=False, max_length=series.MAX_DATES
+    )
+    skip_holidays = serializers.ListField(child=serializers.ChoiceField(sorted(COUNTRIES)), required=False)
+
+    def recurrence(self, zone: str, start: datetime) -> Recurrence:
+        """The fields that were sent, their times read on the wall clock of `zone`."""
+        said = self.validated_data
+        found = {name: said[name] for name in ("rrule", "skip_holidays") if name in said}
+        for name in ("rdates", "exdates"):
+            if name in said:
+                found[name] = [series.wall_time(text, zone, start.time()) for text in said[name]]
+        return cast("Recurrence", found)
+
+
+class SeriesIn(RuleIn, EventIn):
+    """A meetup: what an event has, and how it recurs."""
+
+
+class PreviewIn(RuleIn):
+    """A rule to look at. Nothing is saved; the start may be past."""
+
+    starts_at = LocalTimeField(lenient=True)
+    timezone = serializers.CharField(max_length=40, required=False, default=DEFAULT_ZONE)
+    limit = serializers.IntegerField(min_value=1, max_value=1000, required=False, default=10)
+
+    def rule(self) -> series.Rule:
+        zone = self.validated_data["timezone"]
+        series.zone_named(zone)
+        start = series.wall_time(self.validated_data["starts_at"], zone)
+        return series.Rule(start=start, timezone=zone, **self.recurrence(zone, start))
+
+
+class PersonIn(serializers.Serializer[Any]):
+    """One place of a party."""
+
+    name = serializers.CharField(max_length=60, required=False, allow_blank=True, allow_null=True)
+    member = IdField(required=False, allow_null=True)
+    child = IdField(required=False, allow_null=True)
+    age = serializers.IntegerField(min_value=0, max_value=120, required=False, allow_null=True)
+
+
+class PartyIn(serializers.Serializer[Any]):
+    """A party: each item is one place, the first without member or child is the caller."""
+
+    party = serializers.ListField(child=PersonIn(), min_length=1, max_length=PARTY_LIMIT)
+    wait = serializers.BooleanField(required=False, default=False)
+
+    def people(self) -> list[Person]:
+        return [
+            Person(
+                name=one.get("name") or "",
+                member_id=one.get("member"),
+                child_id=one.get("child"),
+                age=one.get("age"),
+            )
+            for one in self.validated_data["party"]
+        ]
+
+
+def events_data(request: Request, events: Sequence[Event]) -> list[dict[str, Any]]:
+    """Events as the API answers them. Two queries for any number, after `for_list` with interests."""
+    places = seats.places_of(events)
+    mine = seats.mine_of(reader_of(request), events)
+    return [_event_data(request, event, places[event.pk], mine.get(event.pk)) for event in events]
+
+
+def _event_data(
+    request: Request, event: Event, places: seats.Places, mine: Registration | None
+) -> dict[str, Any]:
+    reader = reader_of(request)
+    in_room = event.room_id is not None and (
+        mine is not None or (reader is not None and reader.pk == event.host_id)
+    )
+    return {
+        "id": event.public_id,
+        "url": request.build_absolute_uri(event.get_absolute_url()),
+        "title": event.title,
+        "description": event.description,
+        "language": event.language,
+        "translations": event.translations,
+        "starts_at": at(event.local_start),
+        "ends_at": at(event.local_end),
+        "starts_at_utc": at(event.starts_at and event.starts_at.astimezone(UTC)),
+        "doors_at": at(event.doors_at and event.doors_at.astimezone(event.zone)),
+        "timezone": event.timezone,
+        "all_day": event.all_day,
+        "venue": {
+            "name": event.venue,
+            "place": str(event.place_id) if event.place_id else event.town or None,
+            "town": event.place.name if event.place else event.town,
+            "address": event.address,
+        },
+        "capacity": places.capacity,
+        "places": {
+            "capacity": places.capacity,
+            "taken": places.taken,
+            "held": places.held,
+            "waiting": places.waiting,
+        },
+        "state": event.state,
+        "cancel_reason": event.cancel_reason,
+        "visibility": event.visibility,
+        "circle": ids.encode(event.circle_id) if event.circle_id else None,
+        "waiting_list": event.waiting_list,
+        "centre": event.centre.public_id,
+        "host": {"id": event.host.public_id, "name": str(event.host)},
+        "languages": event.languages,
+        "interests": [interest.slug for interest in event.interests.all()],
+        "for_families": event.for_families,
+        "step_free": event.step_free,
+        "childcare": event.childcare,
+        "is_free": event.is_free,
+        "price": event.price,
+        "series": ids.encode(event.series_id) if event.series_id else None,
+        "occurrence": event.original_start or None,
+        "room": ids.encode(event.room_id) if event.room_id and in_room else None,
+        "mine": {"id": mine.public_id, "status": mine.state, "party_size": mine.party_size} if mine else None,
+        "version": event.version,
+    }
+
+
+def registration_data(request: Request, row: Registration, *, with_ticket: bool = True) -> dict[str, Any]:
+    """A registration with its ticket. At most three queries; none `with_ticket` off and attendees prefetched."""
+    attendees = [one for one in row.attendees.all() if one.is_live]
+    code = tickets.code_of(row) if with_ticket and row.has_places and row.event.starts_at else ""
+    page = reverse("registration", args=[row.pk])
+    ticket = {
+        "code": code,
+        "url": tickets.url_of(code),
+        "qr_svg_url": request.build_absolute_uri(reverse("ticket_svg", args=[row.pk])),
+        "slots": [one.slot for one in attendees],
+    }
+    return {
+        "id": row.public_id,
+        "url": request.build_absolute_uri(page),
+        "event": ids.encode(row.event_id),
+        "status": row.state,
+        "position": seats.position(row) if with_ticket else None,
+        "offer_expires_at": at(row.offer_expires_at),
+        "party": [
+            {
+                "slot": one.slot,
+                "name": one.name,
+                "member": ids.encode(one.member_id) if one.member_id else None,
+                "child": ids.encode(one.child_id) if one.child_id else None,
+                "age": one.age,
+            }
+            for one in attendees
+        ],
+        "tickets": [ticket] if code else [],
+        "version": row.version,
+    }
+
+
+def series_data(request: Request, meetup: Series, events: Sequence[Event]) -> dict[str, Any]:
+    """A meetup with its coming dates."""
+    return {
+        "id": meetup.public_id,
+        "url": request.build_absolute_uri(
+            events[0].get_absolute_url() if events else reverse("api_series", args=[meetup.pk])
+        ),
+        "title": meetup.title,
+        "description": meetup.description,
+        "starts_at": at(series.moment(meetup.starts_at, meetup.timezone)),
+        "timezone": meetup.timezone,
+        "minutes": meetup.minutes,
+        "rrule": meetup.rrule,
+        "rdates": meetup.rdates,
+        "exdates": meetup.exdates,
+        "skip_holidays": meetup.skip_holidays,
+        "capacity": meetup.capacity,
+        "occurrences": [
+            {
+                "event": event.public_id,
+                "url": request.build_absolute_uri(event.get_absolute_url()),
+                "starts_at": at(event.local_start),
+                "state": event.state,
+            }
+            for event in events
+        ],
+        "version": meetup.version,
+    }

@@ -1,0 +1,149 @@
+"""Events as iCalendar (RFC 5545): one event, a circle's, a centre's, a member's own; and in mails."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import UTC, date, timedelta
+from urllib.parse import urlsplit
+
+import icalendar
+from django.conf import settings
+from django.core import signing
+from django.utils.translation import gettext as _
+
+from community.models import Centre, Circle, Member
+from events.models import Event, Registration
+from events.models.event import EventQuerySet
+from events.models.registration import SEATED
+from realtime import clock
+from realtime.ids import decode
+
+PRODUCT = "-//Euregio Circles//EN"
+FEED_LIMIT = 500
+FEED_PAST = timedelta(days=60)
+ZONES_FROM, ZONES_UNTIL = date(2015, 1, 1), date(2038, 1, 1)
+_SALT = "calendar"
+
+
+def of_event(event: Event) -> bytes:
+    """One event as a calendar file. No query when place and centre are loaded."""
+    return _calendar(event.title, [event])
+
+
+def invitation(event: Event, *, cancelled: bool = False) -> str:
+    """The event as it goes along with a mail: PUBLISH, or CANCEL, which takes it out of the reader's calendar."""
+    return _calendar("", [event], method="CANCEL" if cancelled else "PUBLISH", cancelled=cancelled).decode()
+
+
+def of_circle(circle: Circle) -> bytes:
+    """What anybody may know of a circle's events, from two months ago on. One query."""
+    return _calendar(circle.name, _feed().visible_to(None).filter(circle=circle)[:FEED_LIMIT])
+
+
+def of_centre(centre: Centre) -> bytes:
+    """What anybody may know of a centre's events and those it is a partner of. One query."""
+    partner = Event.partner_centres.through.objects.filter(centre=centre).values("event")
+    both = _feed().visible_to(None)
+    return _calendar(centre.name, (both.filter(centre=centre) | both.filter(pk__in=partner))[:FEED_LIMIT])
+
+
+def of_member(member: Member) -> bytes:
+    """The events the member comes to or hosts. One query."""
+    comes = Registration.objects.filter(
+        attendees__member=member, attendees__is_live=True, state__in=SEATED
+    ).values("event")
+    made = Registration.objects.filter(member=member, state__in=SEATED).values("event")
+    # Called off, it stays in the feed as CANCELLED: left out, some calendars would keep the old entry for ever.
+    called_off = Registration.objects.filter(member=member, event__state=Event.State.CANCELLED).values(
+        "event"
+    )
+    mine = _feed().exclude(state=Event.State.DRAFT)
+    found = (
+        mine.filter(host=member)
+        | mine.filter(pk__in=comes)
+        | mine.filter(pk__in=made)
+        | mine.filter(pk__in=called_off)
+    )
+    return _calendar(_("My events"), found[:FEED_LIMIT])
+
+
+def feed_token(member: Member) -> str:
+    """What stands in the address of the member's own feed: signed, so that nobody can make up another's."""
+    return signing.Signer(salt=_SALT).sign(member.public_id)
+
+
+def member_for_feed(token: str) -> Member:
+    """The member whose feed a token opens. Raises Member.DoesNotExist for any other text."""
+    try:
+        pk = decode(signing.Signer(salt=_SALT).unsign(token))
+    except (signing.BadSignature, ValueError) as wrong:
+        raise Member.DoesNotExist from wrong
+    return Member.objects.get(pk=pk, is_active=True)
+
+
+def etag(content: bytes) -> str:
+    """A strong validator (RFC 9110 §8.8.3) of a calendar: the same events give the same one."""
+    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+
+
+def _feed() -> EventQuerySet:
+    since = clock.now() - FEED_PAST
+    return (
+        Event.objects.filter(starts_at__gte=since)
+        .select_related("place", "centre")
+        .order_by("starts_at", "pk")
+    )
+
+
+def _calendar(
+    name: str, events: Iterable[Event], *, method: str = "PUBLISH", cancelled: bool = False
+) -> bytes:
+    calendar = icalendar.Calendar()
+    calendar.add("prodid", PRODUCT)
+    calendar.add("version", "2.0")
+    calendar.add("method", method)
+    if name:
+        calendar.add("x-wr-calname", name)
+        calendar.add("refresh-interval", timedelta(hours=6), parameters={"VALUE": "DURATION"})
+    rows = [event for event in events if event.starts_at is not None]
+    for zone in sorted({event.timezone for event in rows if not event.all_day}):
+        calendar.add_component(_zone(zone))
+    for event in rows:
+        calendar.add_component(_component(event, cancelled=cancelled))
+    return bytes(calendar.to_ical())
+
+
+def _zone(name: str) -> icalendar.Timezone:
+    return icalendar.Timezone.from_tzid(name, first_date=ZONES_FROM, last_date=ZONES_UNTIL)
+
+
+def _component(event: Event, *, cancelled: bool) -> icalendar.Event:
+    start, end = event.local_start, event.local_end
+    assert start is not None
+    row = icalendar.Event()
+    row.add("uid", f"{event.public_id}@{urlsplit(settings.PUBLIC_URL).hostname}")
+    row.add("sequence", event.sequence)
+    row.add("dtstamp", event.updated_at.astimezone(UTC).replace(microsecond=0))
+    row.add("last-modified", event.updated_at.astimezone(UTC).replace(microsecond=0))
+    row.add("created", event.created_at.astimezone(UTC).replace(microsecond=0))
+    row.add("summary", event.title, parameters={"LANGUAGE": event.language})
+    row.add("status", "CANCELLED" if cancelled or event.state == Event.State.CANCELLED else "CONFIRMED")
+    if event.all_day:
+        last = (end - timedelta(microseconds=1)).date() if end else start.date()
+        row.add("dtstart", start.date())
+        row.add("dtend", last + timedelta(days=1))  # §3.6.1: the end is not part of the event
+    else:
+        row.add("dtstart", start)
+        if end is not None:
+            row.add("dtend", end)
+    where = ", ".join(
+        part for part in (event.venue, event.address, event.place.name if event.place else event.town) if part
+    )
+    if where:
+        row.add("location", where)
+    if event.description:
+        row.add("description", event.description, parameters={"LANGUAGE": event.language})
+    row.add("url", f"{settings.PUBLIC_URL}{event.get_absolute_url()}")
+    row.add("organizer", f"mailto:{event.centre.email}", parameters={"CN": event.centre.name})
+    return row

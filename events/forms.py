@@ -1,0 +1,256 @@
+"""What people type to find an event and to come along: a search, a party, a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from babel import Locale
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+from django.utils.translation import get_language, gettext_lazy
+from django.utils.translation import gettext as _
+
+from community import places
+from community.models import Child, Interest, Member, Place
+from events.models import Event, Registration
+from events.models.event import EventQuerySet
+from events.registration import PARTY_LIMIT, Person
+
+SPOKEN = (
+    "en",
+    "nl",
+    "de",
+    "fr",
+    "es",
+    "it",
+    "pt",
+    "pl",
+    "tr",
+    "uk",
+    "ar",
+    "zh",
+    "hi",
+)  # BCP 47, offered first
+DISTANCES_KM = (5, 10, 20, 40)
+NAME_LENGTH = 60
+DEFAULT_ZONE = "Europe/Brussels"
+
+
+def find_town(text: str) -> Place | None:
+    """The town of this name, in any language, whatever the case and accents; of several the largest. At most two queries."""
+    return next(iter(places.meant(text)), None)
+
+
+def spoken_languages() -> list[tuple[str, str]]:
+    """Languages offered first, with their names in the language of the page."""
+    reader = Locale.parse((get_language() or "en")[:2])
+    names = [(code, str(Locale.parse(code).get_display_name(reader))) for code in SPOKEN]
+    return [(code, name[:1].upper() + name[1:]) for code, name in names]
+
+
+def date_input() -> forms.DateInput:
+    return forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
+
+
+def time_input() -> forms.TimeInput:
+    return forms.TimeInput(format="%H:%M", attrs={"type": "time"})
+
+
+class SearchForm(forms.Form):
+    """What to look for in the list of events. Everything is optional; nothing is remembered."""
+
+    when = forms.ChoiceField(
+        label=gettext_lazy("When"),
+        required=False,
+        choices=[
+            ("", gettext_lazy("Any time")),
+            ("today", gettext_lazy("Today")),
+            ("weekend", gettext_lazy("This weekend")),
+            ("week", gettext_lazy("Next seven days")),
+            ("month", gettext_lazy("Next 30 days")),
+        ],
+        widget=forms.RadioSelect,
+    )
+    since = forms.DateField(label=gettext_lazy("From"), required=False, widget=date_input())
+    until = forms.DateField(label=gettext_lazy("To"), required=False, widget=date_input())
+    town = forms.CharField(label=gettext_lazy("Near"), required=False, max_length=120)
+    km = forms.TypedChoiceField(
+        label=gettext_lazy("At most"),
+        required=False,
+        coerce=int,
+        empty_value=None,
+        choices=[(km, f"{km} km") for km in DISTANCES_KM],
+        initial=20,
+    )
+    interest = forms.ModelChoiceField(
+        Interest.objects.all(),
+        label=gettext_lazy("Interest"),
+        required=False,
+        to_field_name="slug",
+        empty_label=gettext_lazy("Everything"),
+    )
+    language = forms.ChoiceField(label=gettext_lazy("Language spoken"), required=False)
+    free = forms.BooleanField(label=gettext_lazy("Free"), required=False)
+    families = forms.BooleanField(label=gettext_lazy("For families"), required=False)
+    q = forms.CharField(
+        label=gettext_lazy("Words"),
+        required=False,
+        max_length=100,
+        widget=forms.TextInput({"type": "search"}),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choice = self.fields["language"]
+        assert isinstance(choice, forms.ChoiceField)
+        choice.choices = [("", _("Any language")), *spoken_languages()]
+
+    def clean_town(self) -> Place | None:
+        text = self.cleaned_data["town"].strip()
+        if not text:
+            return None
+        place = find_town(text)
+        if place is None:
+            raise ValidationError(_("We know no town of this name in the Euregio. Try another spelling."))
+        return place
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        since, until = cleaned.get("since"), cleaned.get("until")
+        if since and until and until < since:
+            self.add_error("until", _("This is before the first day."))
+        return cleaned
+
+    def days(self) -> tuple[date | None, date | None]:
+        """First and last day asked for, on the reader's calendar; None where it is open."""
+        today = timezone.localdate()
+        found = self.cleaned_data
+        match found.get("when"):
+            case "today":
+                return today, today
+            case "weekend":  # on a Sunday it is this very day
+                saturday = today + timedelta(days=max(0, 5 - today.weekday()))
+                return max(today, saturday), saturday + timedelta(days=1) if today.weekday() < 6 else today
+            case "week":
+                return today, today + timedelta(days=6)
+            case "month":
+                return today, today + timedelta(days=29)
+        return found.get("since"), found.get("until")
+
+    def found_in(self, events: EventQuerySet) -> EventQuerySet:
+        """`events` narrowed to what was asked for, in order of time. A field that is wrong narrows nothing."""
+        said = self.cleaned_data
+        first, last = self.days()
+        past = first is not None and first < timezone.localdate()
+        events = events.order_by("starts_at", "pk") if past else events.upcoming()
+        if first:
+            events = events.filter(starts_at__gte=timezone.make_aware(datetime.combine(first, time())))
+        if last:
+            events = events.filter(
+                starts_at__lt=timezone.make_aware(datetime.combine(last + timedelta(days=1), time()))
+            )
+        if said.get("town"):
+            events = events.near(said["town"].lat, said["town"].lon, said.get("km") or 20)
+        if said.get("interest"):
+            events = events.filter(
+                pk__in=Event.interests.through.objects.filter(interest=said["interest"]).values("event")
+            )
+        if said.get("language"):
+            events = events.speaking(said["language"])
+        if said.get("free"):
+            events = events.filter(is_free=True)
+        if said.get("families"):
+            events = events.filter(for_families=True)
+        return events.matching(said.get("q", ""))
+
+
+class PartyForm(forms.Form):
+    """Who comes: me, the others of my household, and guests by name."""
+
+    me = forms.BooleanField(required=False)
+    adults = forms.TypedMultipleChoiceField(
+        label=gettext_lazy("My household"), required=False, coerce=int, widget=forms.CheckboxSelectMultiple
+    )
+    children = forms.TypedMultipleChoiceField(
+        label=gettext_lazy("Children"), required=False, coerce=int, widget=forms.CheckboxSelectMultiple
+    )
+    guests = forms.CharField(
+        label=gettext_lazy("Guests"),
+        required=False,
+        max_length=800,
+        widget=forms.Textarea({"rows": 2}),
+        help_text=gettext_lazy("One name a line, for those without an account."),
+    )
+    wait = forms.BooleanField(label=gettext_lazy("Put us on the waiting list if it is full"), required=False)
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+    def __init__(
+        self, *args: Any, member: Member, adults: Sequence[Member], children: Sequence[Child], **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.member = member
+        self.fields["me"].label = _("Me (%(name)s)") % {"name": member}
+        for name, people in (("adults", adults), ("children", children)):
+            choice = self.fields[name]
+            assert isinstance(choice, forms.ChoiceField)
+            choice.choices = [(person.pk, str(person)) for person in people]
+            if not people:
+                del self.fields[name]
+
+    @staticmethod
+    def initial_for(adults: Sequence[Member], children: Sequence[Child]) -> dict[str, Any]:
+        """The whole household, ready to be sent."""
+        return {
+            "me": True,
+            "adults": [person.pk for person in adults],
+            "children": [child.pk for child in children],
+            "wait": True,
+        }
+
+    @staticmethod
+    def initial_of(registration: Registration) -> dict[str, Any]:
+        """The party as it is registered. One query."""
+        live = list(registration.attendees.filter(is_live=True))
+        return {
+            "me": any(one.member_id == registration.member_id for one in live),
+            "adults": [
+                one.member_id for one in live if one.member_id and one.member_id != registration.member_id
+            ],
+            "children": [one.child_id for one in live if one.child_id],
+            "guests": "\n".join(one.name for one in live if not one.member_id and not one.child_id),
+            "version": registration.version,
+        }
+
+    def clean_guests(self) -> list[str]:
+        names = [" ".join(line.split()) for line in self.cleaned_data["guests"].splitlines() if line.strip()]
+        if any(len(name) > NAME_LENGTH for name in names):
+            raise ValidationError(_("A name has at most 60 characters."))
+        return names
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if not self.errors and not 1 <= len(self.party()) <= PARTY_LIMIT:
+            raise ValidationError(_("Choose who comes: 1 to 12 people."))
+        return cleaned
+
+    def party(self) -> list[Person]:
+        """What the verbs of registration take."""
+        said = self.cleaned_data
+        party = [Person(member_id=self.member.pk)] if said.get("me") else []
+        party += [Person(member_id=pk) for pk in said.get("adults", [])]
+        party += [Person(child_id=pk) for pk in said.get("children", [])]
+        return party + [Person(name=name) for name in said.get("guests", [])]
+
+
+class CallOffForm(forms.Form):
+    """Why an event is called off, for those who wanted to come."""
+
+    reason = forms.CharField(
+        label=gettext_lazy("What shall we tell them?"),
+        required=False,
+        max_length=500,
+        widget=forms.Textarea({"rows": 3}),
+    )

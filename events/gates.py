@@ -1,0 +1,134 @@
+"""Who stands at a door: pair a phone, name a helper, close a gate."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from community.models import ApiToken, Member
+from events.access import event_for, may_door, may_run
+from events.models import Attendee, DoorHelper, Event, Gate, GatePairing
+from realtime import clock
+
+TOKEN_PREFIX = "ecg_"
+PAIRING_LASTS = timedelta(minutes=2)
+NAME_LENGTH = 60
+
+
+def pair(member: Member, event_id: int) -> str:
+    """A pairing code for the QR on the host's screen: used once, within two minutes. Only its digest is stored.
+
+    Raises Event.DoesNotExist, PermissionDenied unless the member runs the event.
+    """
+    event = _run_by(member, event_id)
+    secret = secrets.token_urlsafe(24)
+    GatePairing.objects.filter(event=event, expires_at__lt=clock.now() - timedelta(days=1)).delete()
+    GatePairing.objects.create(
+        event=event, digest=ApiToken.digest_of(secret), made_by=member, expires_at=clock.now() + PAIRING_LASTS
+    )
+    return secret
+
+
+def pairing_url(secret: str) -> str:
+    """The address in the pairing QR; the secret stands behind # and reaches no log."""
+    return f"{settings.PUBLIC_URL}/gate/#{secret}"
+
+
+@transaction.atomic
+def open_gate(pairing: str, name: str = "") -> tuple[Gate, str]:
+    """Make the phone that shows `pairing` a gate: (gate, its token, shown this once).
+
+    Raises ValidationError on `pairing`: unknown, used and too old look alike.
+    """
+    now = clock.now()
+    paired = GatePairing.objects.filter(digest=ApiToken.digest_of(pairing), used_at=None, expires_at__gt=now)
+    if not paired.update(used_at=now):
+        raise ValidationError({"pairing": _("This pairing code was used or is too old. Ask for a new one.")})
+    event_id = GatePairing.objects.values_list("event", flat=True).get(digest=ApiToken.digest_of(pairing))
+    event = Event.objects.select_for_update().get(pk=event_id)
+    number = Gate.objects.filter(event=event).exclude(digest=None).count() + 1
+    token = TOKEN_PREFIX + secrets.token_urlsafe(32)
+    title = name.strip()[:NAME_LENGTH] or _("Gate %(number)d") % {"number": number}
+    gate = Gate.objects.create(event=event, name=title, digest=ApiToken.digest_of(token), paired_at=now)
+    return gate, token
+
+
+def gate_for_token(token: str) -> Gate | None:
+    """The open gate with that token, with its event; None for any other text. One query."""
+    if not token.startswith(TOKEN_PREFIX):
+        return None
+    found = Gate.objects.select_related("event").filter(digest=ApiToken.digest_of(token), closed_at=None)
+    return found.first()
+
+
+def own_gate(member: Member, event_id: int, name: str) -> Gate:
+    """The member's own page as a gate of that name, made at its first use. `supervises`: host or staff.
+
+    Raises Event.DoesNotExist, PermissionDenied unless the member may stand at the door. One query, more the first time.
+    """
+    mine = Gate.objects.of(member).select_related("event").filter(event=event_id, name=name)
+    gate = mine.first()
+    if gate is None:
+        event = event_for(member, event_id)
+        if not may_door(member, event):
+            raise PermissionDenied(_("The door is for the host and those who help there."))
+        Gate.objects.get_or_create(event=event, member=member, name=name, digest=None)
+        gate = mine.first()
+    if gate is None:
+        raise PermissionDenied(_("This gate was closed by the host. Scan under another name."))
+    return gate
+
+
+@transaction.atomic
+def close_gate(member: Member, gate_id: int, distrust_from: datetime | None = None) -> None:
+    """The gate's token opens nothing any more; with `distrust_from` its scans from then on count for nothing.
+
+    A second time changes only `distrust_from`. Raises Gate.DoesNotExist unless the member runs its event.
+    """
+    gate = Gate.objects.select_related("event").get(pk=gate_id)
+    if not may_run(member, gate.event):
+        raise Gate.DoesNotExist
+    Event.objects.select_for_update().only("pk").get(pk=gate.event_id)  # no scan is judged meanwhile
+    Gate.objects.filter(pk=gate_id, closed_at=None).update(closed_at=clock.now())
+    if distrust_from is not None:
+        Gate.objects.filter(pk=gate_id).update(distrust_from=distrust_from)
+
+
+def name_helper(member: Member, event_id: int, who: str) -> DoorHelper:
+    """Let somebody help at the door: a member by e-mail, or somebody who comes, by name. Twice is once.
+
+    Raises Event.DoesNotExist, PermissionDenied, ValidationError on `who` when nobody or more than one fits.
+    """
+    event = _run_by(member, event_id)
+    wanted = who.strip()
+    coming = Attendee.objects.filter(event=event, is_live=True).exclude(member=None).values("member")
+    fits = Q(email__iexact=wanted) | Q(pk__in=coming, display_name__iexact=wanted)
+    found = list(Member.objects.filter(fits, is_active=True).order_by("pk")[:2]) if wanted else []
+    if len(found) != 1:
+        raise ValidationError({"who": _("We found nobody, or more than one person. Try their e-mail address.")})
+    try:
+        with transaction.atomic():
+            return DoorHelper.objects.get_or_create(event=event, member=found[0], defaults={"named_by": member})[0]
+    except IntegrityError:  # named by somebody else at the same moment
+        return DoorHelper.objects.get(event=event, member=found[0])
+
+
+def dismiss_helper(member: Member, event_id: int, helper_id: int) -> None:
+    """The member no longer helps at this door, from their next scan on. Twice is once.
+
+    Raises Event.DoesNotExist, PermissionDenied.
+    """
+    DoorHelper.objects.filter(event=_run_by(member, event_id), pk=helper_id).delete()
+
+
+def _run_by(member: Member, event_id: int) -> Event:
+    event = event_for(member, event_id)
+    if not may_run(member, event):
+        raise PermissionDenied(_("Only the host and the centre's staff can do this."))
+    return event

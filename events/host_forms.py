@@ -1,0 +1,330 @@
+"""What a host types: when it is, once or again and again, and everything else about an event or a meetup."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from community.models import Centre, Circle, Interest, Member
+from events.forms import DEFAULT_ZONE, date_input, find_town, spoken_languages, time_input
+from events.holidays import COUNTRY_NAMES
+from events.hosting import Plan, Recurrence
+from events.models import Event
+from events.series import Rule
+
+WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
+
+
+class WhenForm(forms.Form):
+    """When it is, once or again and again: what the live preview of dates needs."""
+
+    REPEATS = (
+        ("once", gettext_lazy("Once")),
+        ("weekly", gettext_lazy("Weekly")),
+        ("weekday", gettext_lazy("Monthly, on the same weekday (first Tuesday …)")),
+        ("monthday", gettext_lazy("Monthly, on the same date")),
+        ("lastday", gettext_lazy("Monthly, on the last such weekday")),
+    )
+    DAYS = (
+        ("MO", gettext_lazy("Mon")),
+        ("TU", gettext_lazy("Tue")),
+        ("WE", gettext_lazy("Wed")),
+        ("TH", gettext_lazy("Thu")),
+        ("FR", gettext_lazy("Fri")),
+        ("SA", gettext_lazy("Sat")),
+        ("SU", gettext_lazy("Sun")),
+    )
+
+    day = forms.DateField(label=gettext_lazy("Day"), widget=date_input())
+    starts = forms.TimeField(label=gettext_lazy("Begins"), required=False, widget=time_input())
+    ends = forms.TimeField(label=gettext_lazy("Ends"), required=False, widget=time_input())
+    last_day = forms.DateField(
+        label=gettext_lazy("Last day, if it takes several"), required=False, widget=date_input()
+    )
+    all_day = forms.BooleanField(label=gettext_lazy("All day"), required=False)
+    repeat = forms.ChoiceField(
+        label=gettext_lazy("How often"),
+        choices=REPEATS,
+        initial="once",
+        required=False,
+        widget=forms.RadioSelect,
+    )
+    every = forms.TypedChoiceField(
+        label=gettext_lazy("In which rhythm"),
+        required=False,
+        coerce=int,
+        empty_value=None,
+        choices=[
+            (1, gettext_lazy("every time")),
+            (2, gettext_lazy("every second")),
+            (3, gettext_lazy("every third")),
+            (4, gettext_lazy("every fourth")),
+        ],
+    )
+    weekdays = forms.MultipleChoiceField(
+        label=gettext_lazy("On"),
+        required=False,
+        choices=DAYS,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=gettext_lazy("Leave empty for the weekday of the first date."),
+    )
+    until = forms.DateField(label=gettext_lazy("Until"), required=False, widget=date_input())
+    count = forms.IntegerField(
+        label=gettext_lazy("Or so many times"), required=False, min_value=1, max_value=400
+    )
+    exceptions = forms.CharField(
+        label=gettext_lazy("Not on"),
+        required=False,
+        max_length=2000,
+        help_text=gettext_lazy("Dates to leave out, like 2027-12-24, with blanks between them."),
+    )
+    extra = forms.CharField(
+        label=gettext_lazy("Also on"),
+        required=False,
+        max_length=2000,
+        help_text=gettext_lazy("Extra dates, in the same way."),
+    )
+    skip_holidays = forms.MultipleChoiceField(
+        label=gettext_lazy("Leave out public holidays in"),
+        required=False,
+        choices=list(COUNTRY_NAMES.items()),
+        widget=forms.CheckboxSelectMultiple,
+    )
+
+    def clean_exceptions(self) -> list[date]:
+        return self._days("exceptions")
+
+    def clean_extra(self) -> list[date]:
+        return self._days("extra")
+
+    def _days(self, name: str) -> list[date]:
+        found = []
+        for word in self.cleaned_data[name].replace(",", " ").replace(";", " ").split():
+            try:
+                found.append(date.fromisoformat(word))
+            except ValueError:
+                raise ValidationError(
+                    _("“%(word)s” is not a date like 2027-12-24.") % {"word": word[:40]}
+                ) from None
+        return found
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        day, last = cleaned.get("day"), cleaned.get("last_day")
+        if not cleaned.get("all_day") and "starts" in cleaned and cleaned["starts"] is None:
+            self.add_error("starts", _("Say when it begins, or choose “All day”."))
+        if day and last and last < day:
+            self.add_error("last_day", _("This is before the first day."))
+        if cleaned.get("until") and cleaned.get("count"):
+            self.add_error("count", _("Choose one: until a day, or so many times."))
+        if day and cleaned.get("until") and cleaned["until"] < day:
+            self.add_error("until", _("This is before the first date."))
+        return cleaned
+
+    @property
+    def repeats(self) -> bool:
+        """It is a meetup, not a single event."""
+        return self.cleaned_data.get("repeat") not in {"", "once", None} or bool(
+            self.cleaned_data.get("extra")
+        )
+
+    def start(self) -> datetime:
+        """The first start, wall time."""
+        said = self.cleaned_data
+        return datetime.combine(said["day"], time() if said["all_day"] else said["starts"])
+
+    def end(self) -> datetime | None:
+        """The end, wall time: an end earlier in the day than the start is on the next; None when not known."""
+        said = self.cleaned_data
+        last = said["last_day"] or said["day"]
+        if said["all_day"]:
+            return datetime.combine(last + timedelta(days=1), time())
+        if said["ends"] is None:
+            return datetime.combine(last, time(23, 59)) if last > said["day"] else None
+        end = datetime.combine(last, said["ends"])
+        return end + timedelta(days=1) if end <= self.start() else end
+
+    def rrule(self) -> str:
+        """RFC 5545 §3.3.10 of what was chosen; empty for single dates only."""
+        said = self.cleaned_data
+        day: date = said["day"]
+        week = WEEKDAYS[day.weekday()]
+        parts = {
+            "weekly": f"FREQ=WEEKLY;BYDAY={','.join(said['weekdays'] or [week])}",
+            "weekday": f"FREQ=MONTHLY;BYDAY={(day.day - 1) // 7 + 1}{week}",
+            "lastday": f"FREQ=MONTHLY;BYDAY=-1{week}",
+            "monthday": f"FREQ=MONTHLY;BYMONTHDAY={day.day}",
+        }
+        rule = parts.get(said["repeat"], "")
+        if rule and (said["every"] or 1) > 1:
+            rule += f";INTERVAL={said['every']}"
+        if rule and said["count"]:
+            rule += f";COUNT={said['count']}"
+        if rule and said["until"]:
+            rule += f";UNTIL={said['until']:%Y%m%d}T235959"
+        return rule
+
+    def recurrence(self) -> Recurrence:
+        """The rule with its single dates."""
+        at = self.start().time()
+        return Recurrence(
+            rrule=self.rrule(),
+            rdates=[datetime.combine(day, at) for day in self.cleaned_data["extra"]],
+            exdates=[datetime.combine(day, at) for day in self.cleaned_data["exceptions"]],
+            skip_holidays=self.cleaned_data["skip_holidays"],
+        )
+
+    def rule(self, zone: str = DEFAULT_ZONE) -> Rule:
+        """What `series.preview` expands. Only for a form that is valid."""
+        return Rule(start=self.start(), timezone=zone, **self.recurrence())
+
+
+class EventForm(WhenForm):
+    """One form for a single event and for a meetup."""
+
+    title = forms.CharField(label=gettext_lazy("Title"), max_length=160)
+    description = forms.CharField(
+        label=gettext_lazy("What happens there"),
+        required=False,
+        max_length=8000,
+        widget=forms.Textarea({"rows": 6}),
+        help_text=gettext_lazy("Markdown works: **bold**, lists, links."),
+    )
+    language = forms.ChoiceField(label=gettext_lazy("This text is in"), choices=settings.LANGUAGES)
+    venue = forms.CharField(label=gettext_lazy("Venue"), required=False, max_length=160)
+    address = forms.CharField(label=gettext_lazy("Address"), required=False, max_length=200)
+    town = forms.CharField(label=gettext_lazy("Town"), required=False, max_length=120)
+    capacity = forms.IntegerField(
+        label=gettext_lazy("Places"),
+        required=False,
+        min_value=1,
+        max_value=1_000_000,
+        help_text=gettext_lazy("Leave empty for no limit."),
+    )
+    waiting_list = forms.ChoiceField(
+        label=gettext_lazy("When it is full"),
+        required=False,
+        choices=[
+            ("", gettext_lazy("No waiting list")),
+            ("strict", gettext_lazy("A waiting list, in order of coming")),
+        ],
+    )
+    languages = forms.MultipleChoiceField(
+        label=gettext_lazy("Languages spoken"), required=False, widget=forms.CheckboxSelectMultiple
+    )
+    interests = forms.ModelMultipleChoiceField(
+        Interest.objects.all(), label=gettext_lazy("Interests"), required=False
+    )
+    for_families = forms.BooleanField(label=gettext_lazy("For families"), required=False)
+    step_free = forms.BooleanField(label=gettext_lazy("Step-free"), required=False)
+    childcare = forms.BooleanField(label=gettext_lazy("Childcare"), required=False)
+    price = forms.CharField(
+        label=gettext_lazy("Price"),
+        required=False,
+        max_length=200,
+        help_text=gettext_lazy("Leave empty if it is free. Paid on the spot."),
+    )
+    visibility = forms.ChoiceField(
+        label=gettext_lazy("Who sees it"),
+        choices=[
+            ("public", gettext_lazy("Everybody")),
+            ("members", gettext_lazy("Members")),
+            ("circle", gettext_lazy("One circle")),
+            ("centre", gettext_lazy("Members of the centre")),
+        ],
+        initial="public",
+    )
+    circle = forms.ModelChoiceField(Circle.objects.none(), label=gettext_lazy("Circle"), required=False)
+    partner_centres = forms.ModelMultipleChoiceField(
+        Centre.objects.all(),
+        label=gettext_lazy("Together with"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+    )
+    scope = forms.ChoiceField(
+        label=gettext_lazy("Change"),
+        required=False,
+        choices=[
+            ("this", gettext_lazy("Only this date")),
+            ("following", gettext_lazy("This and all following")),
+            ("all", gettext_lazy("All that are still to come")),
+        ],
+        initial="this",
+        widget=forms.RadioSelect,
+    )
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, member: Member, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        circle, spoken = self.fields["circle"], self.fields["languages"]
+        assert isinstance(circle, forms.ModelChoiceField) and isinstance(spoken, forms.MultipleChoiceField)
+        circle.queryset = Circle.objects.filter(
+            memberships__member=member, memberships__state="in", closed_at=None
+        )
+        spoken.choices = spoken_languages()
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        if cleaned.get("visibility") == "circle" and not cleaned.get("circle"):
+            self.add_error("circle", _("Choose the circle it is for."))
+        return cleaned
+
+    def plan(self) -> Plan:
+        """What the verbs of hosting take. Only for a form that is valid."""
+        said = self.cleaned_data
+        place = find_town(said["town"]) if said["town"].strip() else None
+        return Plan(
+            title=said["title"].strip(),
+            description=said["description"],
+            language=said["language"],
+            starts_at=self.start(),
+            ends_at=self.end(),
+            timezone=place.time_zone if place else DEFAULT_ZONE,
+            all_day=said["all_day"],
+            venue=said["venue"],
+            address=said["address"],
+            place=place,
+            town="" if place else said["town"].strip(),
+            capacity=said["capacity"],
+            waiting_list=said["waiting_list"] or None,
+            languages=said["languages"],
+            interests=list(said["interests"]),
+            for_families=said["for_families"],
+            step_free=said["step_free"],
+            childcare=said["childcare"],
+            is_free=not said["price"].strip(),
+            price_note={said["language"]: said["price"].strip()} if said["price"].strip() else {},
+            visibility=said["visibility"],
+            circle=said["circle"],
+            partner_centres=list(said["partner_centres"]),
+        )
+
+    @staticmethod
+    def initial_of(event: Event) -> dict[str, Any]:
+        """What the form shows of an event that exists. Two queries."""
+        start, end = event.local_start, event.local_end
+        last = end - timedelta(microseconds=1) if end else None
+        facts = (
+            "title description language venue address capacity waiting_list languages for_families step_free childcare"
+            " visibility circle all_day version"
+        )
+        found: dict[str, Any] = {name: getattr(event, name) for name in facts.split()}
+        return found | {
+            "day": start and start.date(),
+            "starts": start and start.time(),
+            "ends": end and end.time(),
+            "last_day": last.date()
+            if start and last and last.date() > start.date() and (last - start).days >= 1
+            else None,
+            "town": event.place.name if event.place else event.town,
+            "price": event.price_note.get(event.language, event.price),
+            "interests": list(event.interests.all()),
+            "partner_centres": list(event.partner_centres.all()),
+            "scope": "this",
+        }

@@ -1,0 +1,170 @@
+"""Pages for who hosts: write an event or a meetup with its next dates in view, change it, call it off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.forms import Form
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_GET, require_http_methods
+
+from community import members
+from community.models import Member
+from events import hosting, rescheduling, series
+from events.access import event_for, may_run
+from events.forms import CallOffForm
+from events.host_forms import EventForm, WhenForm
+from events.models import Event
+from events.views import member_of, put
+
+PREVIEW = 10
+FIELDS = {
+    "starts_at": "starts",
+    "ends_at": "ends",
+    "rrule": "repeat",
+}  # what verbs call what the form asks for
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def event_new(request: HttpRequest) -> HttpResponse:
+    """Write a single event or a meetup. “Show dates” saves nothing and keeps what was typed."""
+    host = member_of(request)
+    if not members.is_host(host):
+        raise PermissionDenied(
+            _("Only hosts and centre staff can publish events. Ask your centre to become one.")
+        )
+    if request.method != "POST":
+        form = EventForm(member=host, initial={"language": host.language[:2], "day": timezone.localdate()})
+        return _editor(request, form)
+    form = EventForm(request.POST, member=host)
+    if "preview" in request.POST:
+        return _editor(request, _kept(form, host), dates=_dates(WhenForm(request.POST), host))
+    if form.is_valid() and form.cleaned_data["day"] < timezone.localdate():
+        form.add_error("day", _("This day has passed."))
+    if form.is_valid():
+        try:
+            return redirect(_published(request, host, form))
+        except ValidationError as refused:
+            put(form, refused, FIELDS)
+    return _editor(request, form, dates=_dates(WhenForm(request.POST), host), status=422)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def event_edit(request: HttpRequest, pk: int) -> HttpResponse:
+    """Change an event; of a series: this date, this and all following, or all still to come."""
+    member = member_of(request)
+    event = _run_by(member, pk)
+    if request.method != "POST":
+        return _editor(request, EventForm(member=member, initial=EventForm.initial_of(event)), event)
+    form = EventForm(request.POST, member=member)
+    if form.is_valid():
+        try:
+            told = _changed(member, event, form)
+        except ValidationError as refused:
+            put(form, refused, FIELDS)
+        else:
+            messages.success(request, told)
+            return redirect(event)
+    return _editor(request, form, event, status=422)
+
+
+@login_required
+@require_GET
+def event_preview(request: HttpRequest) -> HttpResponse:
+    """The next dates of what is being typed, as a part of the page. Nothing is saved."""
+    return render(request, "events/_dates.html", {"dates": _dates(WhenForm(request.GET), member_of(request))})
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def event_call_off(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask once, with the reason that everybody is told, then call it off."""
+    member = member_of(request)
+    event = _run_by(member, pk)
+    form = CallOffForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            hosting.call_off(member, pk, form.cleaned_data["reason"])
+        except ValidationError as refused:
+            put(form, refused)
+        else:
+            messages.success(request, _("It is called off. Everybody who wanted to come is told."))
+            return redirect(event)
+    people = sum(event.registrations.live().values_list("party_size", flat=True))
+    status = 409 if request.method == "POST" else 200
+    context = {"nav": "events", "event": event, "form": form, "people": people}
+    return render(request, "events/call_off.html", context, status=status)
+
+
+def _run_by(member: Member, pk: int) -> Event:
+    event = event_for(member, pk)
+    if not may_run(member, event):
+        raise PermissionDenied(_("Only who hosts the event can change it."))
+    return event
+
+
+def _published(request: HttpRequest, host: Member, form: EventForm) -> Event:
+    """Publish what the form says; the event to show next."""
+    if not form.repeats:
+        event = hosting.publish(host, form.plan())
+        messages.success(request, _("It is published. Share its page with those who should come."))
+        return event
+    meetup = hosting.publish_series(host, form.plan(), form.recurrence())
+    first = meetup.occurrences.upcoming().first() or meetup.occurrences.order_by("starts_at").get()
+    made = meetup.occurrences.count()
+    text = ngettext(
+        "It is published with %(n)d date.", "It is published with %(n)d dates for the coming year.", made
+    )
+    messages.success(request, text % {"n": made})
+    return first
+
+
+def _changed(member: Member, event: Event, form: EventForm) -> str:
+    """Change what differs from the event; what to tell the host."""
+    plan, version, scope = form.plan(), form.cleaned_data["version"], form.cleaned_data["scope"] or "this"
+    different = rescheduling.differences(event, plan)
+    if event.series is None or scope == "this":
+        hosting.change(member, event.pk, different, version)
+        return _("It is changed. Who registered is told where it matters.")
+    affected = rescheduling.change_series(member, event.series.pk, scope, different, occurrence=event.pk)
+    n = len(affected)
+    return ngettext("%(n)d date is changed.", "%(n)d dates are changed.", n) % {"n": n}
+
+
+def _dates(form: WhenForm, host: Member) -> dict[str, Any]:
+    """What the part with the next dates shows: dates with notes, or what is still missing."""
+    if not form.is_valid():
+        return {"errors": [error for errors in form.errors.values() for error in errors]}
+    try:
+        if form.repeats:
+            series.check(form.rule())
+        rule = form.rule()
+        found, more = series.preview(rule, PREVIEW, host=host)
+    except ValidationError as refused:
+        return {"errors": refused.messages}
+    return {"found": found, "more": more, "all_day": form.cleaned_data["all_day"]}
+
+
+def _kept(form: EventForm, host: Member) -> EventForm:
+    """The form with what was typed and no complaints yet: the host only wanted to see the dates."""
+    typed = {
+        name: field.widget.value_from_datadict(form.data, form.files, name)
+        for name, field in form.fields.items()
+    }
+    return EventForm(member=host, initial=typed)
+
+
+def _editor(
+    request: HttpRequest, form: Form, event: Event | None = None, *, dates: Any = None, status: int = 200
+) -> HttpResponse:
+    context = {"nav": "events", "form": form, "event": event, "dates": dates}
+    return render(request, "events/editor.html", context, status=status)

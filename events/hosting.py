@@ -1,0 +1,351 @@
+"""Hosting: publish a single event or a meetup, change it, call it off. Everybody concerned hears of it once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypedDict, cast
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.db.models import Q
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from community import members
+from community.models import Centre, Circle, CircleMembership, Interest, Member, Place, Profile, Role
+from events import calendars, registration, series
+from events.access import event_for, may_run
+from events.holidays import COUNTRIES
+from events.models import Event, Pool, Series
+from events.models.details import Details
+from realtime import clock, rooms
+
+
+class Plan(TypedDict, total=False):
+    """What a host says of an event or a meetup. Times are wall time of `timezone`, without zone."""
+
+    title: str
+    description: str
+    language: str
+    starts_at: datetime
+    ends_at: datetime | None
+    timezone: str
+    all_day: bool
+    venue: str
+    address: str
+    place: Place | None
+    town: str
+    capacity: int | None
+    visibility: str
+    circle: Circle | None
+    waiting_list: str | None
+    centre: Centre | None
+    partner_centres: list[Centre]
+    languages: list[str]
+    interests: list[Interest]
+    for_families: bool
+    step_free: bool
+    childcare: bool
+    is_free: bool
+    price_note: dict[str, str]
+    doors_minutes: int
+
+
+class Recurrence(TypedDict, total=False):
+    """How a meetup recurs: RFC 5545 rule, single dates more and less, countries whose holidays are left out."""
+
+    rrule: str
+    rdates: list[datetime]
+    exdates: list[datetime]
+    skip_holidays: list[str]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that is different now, for a mail: its name, and how it was and is (text, or a moment)."""
+
+    label: str | Promise
+    old: Any
+    new: Any
+
+    @property
+    def is_moment(self) -> bool:
+        """Both sides are moments, to be shown on the event's clock."""
+        return isinstance(self.old or self.new, datetime)
+
+
+SCALARS = [
+    "title",
+    "description",
+    "language",
+    "timezone",
+    "all_day",
+    "venue",
+    "address",
+    "place",
+    "town",
+    "capacity",
+    "visibility",
+    "circle",
+    "waiting_list",
+    "languages",
+    "for_families",
+    "step_free",
+    "childcare",
+    "is_free",
+    "price_note",
+    "doors_minutes",
+]
+TOLD = {  # what people plan by: a change of these is mailed; of a description or a tag it is not
+    "title": gettext_lazy("Title"),
+    "starts_at": gettext_lazy("Begins"),
+    "ends_at": gettext_lazy("Ends"),
+    "venue": gettext_lazy("Venue"),
+    "address": gettext_lazy("Address"),
+    "place": gettext_lazy("Town"),
+    "town": gettext_lazy("Town"),
+    "price": gettext_lazy("Price"),
+}
+
+
+@transaction.atomic
+def publish(host: Member, plan: Plan) -> Event:
+    """A single event, open for registration at once.
+
+    Raises PermissionDenied for who is no host; ValidationError by field (centre, circle, ends_at, timezone).
+    """
+    event = Event(host=host, centre=centre_for(host, plan.get("centre")))
+    write(event, plan, host)
+    set_times(event, plan)
+    event.search = event.searchable()
+    event.save(force_insert=True)
+    link(event, plan)
+    Pool.objects.create(event=event, capacity=event.capacity)
+    return event
+
+
+@transaction.atomic
+def publish_series(host: Member, plan: Plan, recurrence: Recurrence) -> Series:
+    """A meetup with its events for the next twelve months.
+
+    Raises PermissionDenied for who is no host; ValidationError by field, for a rule that is empty, too
+    dense or cannot be read too.
+    """
+    meetup = Series(host=host, centre=centre_for(host, plan.get("centre")))
+    write(meetup, plan, host)
+    start = plan["starts_at"]
+    meetup.start_date, meetup.start_time = start.date(), start.time()
+    meetup.minutes = length(plan)
+    write_recurrence(meetup, recurrence)
+    series.check(series.rule_of(meetup))
+    meetup.save(force_insert=True)
+    link(meetup, plan)
+    series.make_occurrences(meetup, (max(clock.now().date(), start.date()) + series.HORIZON))
+    return meetup
+
+
+@transaction.atomic
+def change(member: Member, event_id: int, changes: Plan, version: int | None = None) -> Event:
+    """Change what `changes` names. Who registered is told of a new title, time, place or price, old and new.
+
+    Raises Event.DoesNotExist, PermissionDenied, ValidationError with code stale (another `version`), closed
+    (called off), or by field: the capacity goes no lower than what is taken.
+    """
+    event = event_for(member, event_id, lock=True)
+    if not may_run(member, event):
+        raise PermissionDenied(_("Only who hosts the event can change it."))
+    if version is not None and version != event.version:
+        raise ValidationError(_("The event was changed meanwhile. Look at it again."), code="stale")
+    if event.state == Event.State.CANCELLED:
+        raise ValidationError(_("This event is called off."), code="closed")
+    if event.series_id is not None:
+        event.is_changed = True
+    apply(event, changes, member)
+    return event
+
+
+@transaction.atomic
+def call_off(member: Member, event_id: int, reason: str = "") -> Event:
+    """Call an event off: everybody who registered or waits is told why; all places are free. Once only.
+
+    Raises Event.DoesNotExist, PermissionDenied, ValidationError too_late.
+    """
+    event = event_for(member, event_id, lock=True)
+    if not may_run(member, event):
+        raise PermissionDenied(_("Only who hosts the event can call it off."))
+    if event.state == Event.State.CANCELLED:
+        return event
+    if event.is_over:
+        raise ValidationError(_("This event is over."), code="too_late")
+    strike(event, reason)
+    return event
+
+
+def apply(event: Event, changes: Plan, member: Member) -> list[Change]:
+    """Write `changes` on a locked event and tell who registered. Returns what was told."""
+    before = _told(event)
+    had_title = event.title
+    write(event, changes, member)
+    if "centre" in changes and changes["centre"] is not None and changes["centre"].pk != event.centre_id:
+        event.centre = centre_for(member, changes["centre"])
+    set_times(event, changes)
+    if "capacity" in changes:
+        set_capacity(event, changes["capacity"])
+    event.search = event.searchable()
+    event.version += 1
+    event.updated_at = clock.now()
+    now = _told(event)
+    told = [
+        Change(label, before[name], now[name]) for name, label in TOLD.items() if before[name] != now[name]
+    ]
+    event.sequence += bool(told)
+    event.save()
+    link(event, changes)
+    if event.room is not None and event.title != had_title:
+        rooms.rename(event.room, event.title)
+    if told and not event.is_over:
+        for row in event.registrations.live().select_related("member").order_by("pk"):
+            row.event = event
+            registration.tell(row, "event_changed", changes=told)
+    registration.move_up(event)
+    registration.announce(event)
+    return told
+
+
+def strike(event: Event, reason: str) -> None:
+    """Call a locked event off, whoever decided it."""
+    event.state = Event.State.CANCELLED
+    event.cancel_reason = reason.strip()[:500]
+    event.version += 1
+    event.sequence += 1
+    event.updated_at = clock.now()
+    event.save(update_fields=["state", "cancel_reason", "version", "sequence", "updated_at"])
+    for row in event.registrations.live().select_related("member").order_by("pk"):
+        row.event = event
+        calendar = calendars.invitation(event, cancelled=True)
+        registration.tell(row, "event_called_off", calendar=calendar, reason=event.cancel_reason)
+    registration.release_all(event)
+
+
+def centre_for(host: Member, wanted: Centre | None) -> Centre:
+    """The centre that will own what `host` makes: `wanted` if it is theirs, else their home or the one they staff.
+
+    Raises PermissionDenied for who is no host, ValidationError when there is no such centre. Three queries.
+    """
+    if not members.is_host(host):
+        raise PermissionDenied(
+            _("Only hosts and centre staff can publish events. Ask your centre to become one.")
+        )
+    mine = Centre.objects.filter(
+        Q(pk__in=Profile.objects.filter(member=host).values("centre"))
+        | Q(pk__in=Role.objects.filter(member=host).values("centre"))
+    )
+    if wanted is not None:
+        if not mine.filter(pk=wanted.pk).exists():
+            raise ValidationError({"centre": _("You can only publish for your own centre.")})
+        return wanted
+    home = mine.filter(pk__in=Profile.objects.filter(member=host).values("centre")).first() or mine.first()
+    if home is None:
+        raise ValidationError({"centre": _("Choose your centre in your profile first.")})
+    return home
+
+
+def write(row: Details, plan: Mapping[str, Any] | Plan, host: Member) -> None:
+    """Put the plain fields of a plan on an event or a series, checked. Raises ValidationError by field."""
+    said = cast("Mapping[str, Any]", plan)
+    for name in SCALARS:
+        if name in said:
+            setattr(row, name, said[name])
+    series.zone_named(row.timezone)
+    if not row.title.strip():
+        raise ValidationError({"title": _("Give it a title.")})
+    if row.visibility == Details.Visibility.CIRCLE and row.circle is None:
+        raise ValidationError({"circle": _("Choose the circle it is for.")})
+    if "circle" in said and row.circle is not None:
+        inside = CircleMembership.objects.filter(
+            circle=row.circle, member=host, state=CircleMembership.State.IN
+        )
+        if not inside.exists():
+            raise ValidationError({"circle": _("You can only publish for a circle you are in.")})
+    if not row.language:
+        row.language = host.language
+
+
+def set_times(event: Event, plan: Plan) -> None:
+    """Start and end from wall time. An end is after its start. Raises ValidationError by field."""
+    if not {"starts_at", "ends_at", "timezone"} & plan.keys():
+        return
+    start = plan["starts_at"] if "starts_at" in plan else _wall(event.local_start)
+    end = plan["ends_at"] if "ends_at" in plan else _wall(event.local_end)
+    if start is None:
+        raise ValidationError({"starts_at": _("Say when it begins.")})
+    if not series.EARLIEST <= start.year <= series.LATEST or (end and end.year > series.LATEST):
+        raise ValidationError({"starts_at": _("This date is too far away.")})
+    if "starts_at" in plan and "ends_at" not in plan and event.starts_at and event.ends_at:
+        event.ends_at = series.moment(start, event.timezone).astimezone(UTC) + (
+            event.ends_at - event.starts_at
+        )
+    else:
+        event.ends_at = series.moment(end, event.timezone).astimezone(UTC) if end else None
+    event.starts_at = series.moment(start, event.timezone).astimezone(UTC)
+    if event.ends_at is not None and event.ends_at <= event.starts_at:
+        raise ValidationError({"ends_at": _("The end is before the beginning.")})
+
+
+def set_capacity(event: Event, capacity: int | None) -> None:
+    """Set the number of places, never lower than what is taken. Event locked. Raises ValidationError."""
+    pool = Pool.objects.filter(event=event, kind=Pool.Kind.TOTAL)
+    fits = pool if capacity is None else pool.filter(taken__lte=capacity)
+    if not fits.update(capacity=capacity):
+        taken = pool.values_list("taken", flat=True).first() or 0
+        text = _("%(taken)d places are taken already: it cannot be fewer.") % {"taken": taken}
+        raise ValidationError({"capacity": text})
+    event.capacity = capacity
+
+
+def length(plan: Plan) -> int | None:
+    """Minutes of wall clock from start to end; None when the end is not known. Raises ValidationError."""
+    end = plan.get("ends_at")
+    if end is None:
+        return None
+    minutes = (end - plan["starts_at"]) // timedelta(minutes=1)
+    if minutes <= 0:
+        raise ValidationError({"ends_at": _("The end is before the beginning.")})
+    return minutes
+
+
+def write_recurrence(meetup: Series, recurrence: Recurrence) -> None:
+    """Put the rule on a series; what `recurrence` does not name stays. Raises ValidationError."""
+    if "rrule" in recurrence:
+        meetup.rrule = recurrence["rrule"].strip().upper().removeprefix("RRULE:")
+    if "rdates" in recurrence:
+        meetup.rdates = sorted(day.isoformat(timespec="seconds") for day in recurrence["rdates"])
+    if "exdates" in recurrence:
+        meetup.exdates = sorted(day.isoformat(timespec="seconds") for day in recurrence["exdates"])
+    if "skip_holidays" in recurrence:
+        if not set(recurrence["skip_holidays"]) <= COUNTRIES.keys():
+            raise ValidationError({"skip_holidays": _("Holidays are known of BE, NL and DE-NW.")})
+        meetup.skip_holidays = sorted(set(recurrence["skip_holidays"]))
+
+
+def _wall(moment: datetime | None) -> datetime | None:
+    return moment and moment.replace(tzinfo=None)
+
+
+def _told(event: Event) -> dict[str, Any]:
+    """What people plan by, as it would be shown."""
+    said = {name: getattr(event, name, "") for name in TOLD if name not in {"place", "price"}}
+    prices = cast("dict[str, str]", event.price_note)
+    price = gettext_lazy("free") if event.is_free else next(iter(prices.values()), "")
+    return said | {"place": event.place.name if event.place else "", "price": price}
+
+
+def link(row: Event | Series, plan: Plan) -> None:
+    """Write the interests and partner centres that a plan names."""
+    if "interests" in plan:
+        row.interests.set(plan["interests"])
+    if "partner_centres" in plan:
+        row.partner_centres.set(centre for centre in plan["partner_centres"] if centre.pk != row.centre_id)

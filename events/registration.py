@@ -1,0 +1,450 @@
+"""Registering: a party takes places, changes, waits in line, cancels. All or nothing, never one place too many.
+
+Each verb locks the event's row first and then its pools in ascending id, so that two verbs never wait for
+each other in a circle. A pool gives places by one conditional UPDATE; no row changed means full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.core import signing
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q, QuerySet
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from community import households
+from community.models import Member
+from events import calendars, seats
+from events.access import event_for, registration_for
+from events.models import Attendee, Claim, Event, Pool, Registration
+from events.models.registration import SEATED
+from realtime import clock, live, notify, rooms
+from realtime.ids import decode
+from realtime.models import Room
+
+PARTY_LIMIT = 12
+SLOTS = 16  # of a ticket; a slot is never given twice
+State = Registration.State
+
+
+@dataclass(frozen=True)
+class Person:
+    """One place of a party: the caller, an adult or child of the household (by id), or a guest by name."""
+
+    name: str = ""
+    member_id: int | None = None
+    child_id: int | None = None
+    age: int | None = None
+
+
+def register(member: Member, event_id: int, party: Sequence[Person], *, wait: bool = False) -> Registration:
+    """Give the whole party places, or with `wait`, where the event keeps a list, a place in the line.
+
+    Raises Event.DoesNotExist; ValidationError with code full, closed, too_late or already_registered, or
+    with errors of `party`. Whatever is raised, nothing is left behind.
+    """
+    try:
+        with transaction.atomic():
+            event = event_for(member, event_id, lock=True)
+            _must_be_open(event)
+            people = _who(member, member, party)
+            _must_be_free(event, member, people)
+            registration = Registration(
+                event=event, member=member, language=member.language, party_size=len(people)
+            )
+            if not _somebody_waits(event) and _take(event, len(people)):
+                registration.state = State.CONFIRMED
+            elif wait and event.waiting_list:
+                registration.state, registration.queued_at = State.WAITING, clock.now()
+            else:
+                raise _full(event, len(people))
+            registration.save(force_insert=True)
+            _seat(registration, people)
+            if registration.state == State.CONFIRMED:
+                _claim(registration)
+                _enter(registration)
+            tell(registration, "event_registered" if registration.has_places else "event_waiting")
+            announce(event)
+    except IntegrityError as clash:
+        raise ValidationError(
+            _("One of you is already registered for this event."), code="already_registered"
+        ) from clash
+    return registration
+
+
+@transaction.atomic
+def change_party(
+    member: Member,
+    registration_id: int,
+    party: Sequence[Person],
+    *,
+    version: int | None = None,
+    wait: bool = False,
+) -> Registration:
+    """Make the party what `party` says. Who stays keeps their slot; it grows only if it fits.
+
+    `wait` changes nothing yet: a confirmed party that does not fit is refused as full. Raises
+    Registration.DoesNotExist, PermissionDenied for anybody but who registered, ValidationError with code
+    full, closed, too_late, already_registered, stale (when `version` is not the present one).
+    """
+    registration = registration_for(member, registration_id, lock=True)
+    event = registration.event
+    if registration.member_id != member.pk:
+        raise PermissionDenied(_("Only who registered can change the party."))
+    if version is not None and version != registration.version:
+        raise ValidationError(_("The party was changed meanwhile. Look at it again."), code="stale")
+    if registration.state not in (State.CONFIRMED, State.WAITING):
+        raise ValidationError(_("This registration is no longer open."), code="closed")
+    _must_be_open(event)
+    people = _who(member, member, party)
+    _must_be_free(event, member, people, but=registration)
+    more = len(people) - registration.party_size
+    if registration.has_places and more > 0 and (_somebody_waits(event) or not _take(event, more)):
+        raise _full(event, more)
+    if registration.has_places and more < 0:
+        _give_back(event, -more)
+    before = _member_ids(registration)
+    _seat(registration, people)
+    registration.party_size = len(people)
+    _touch(registration)
+    if registration.has_places:
+        Claim.objects.filter(registration=registration).update(n=len(people))
+        _enter(registration)
+        _leave(event, before - _member_ids(registration))
+    move_up(event)
+    registration.refresh_from_db()
+    tell(registration, "event_party")
+    announce(event)
+    return registration
+
+
+@transaction.atomic
+def cancel(member: Member, registration_id: int) -> Registration:
+    """Give the places back; the first in line gets them. A second time changes nothing.
+
+    An adult whom somebody else named in a party takes only their own place out of it. Raises
+    Registration.DoesNotExist, PermissionDenied for who only runs the event, ValidationError too_late.
+    """
+    registration = registration_for(member, registration_id, lock=True)
+    event = registration.event
+    mine = registration.member_id == member.pk
+    named = registration.attendees.filter(member=member, is_live=True)
+    if not mine and not named.exists():
+        raise PermissionDenied(_("Only who registered can cancel."))
+    if registration.state not in (*SEATED, State.WAITING, State.REQUESTED):
+        return registration
+    if event.is_over:
+        raise ValidationError(_("This event is over."), code="too_late")
+    if not mine and registration.party_size > 1:
+        _step_out(registration, member)
+    else:
+        tell(registration, "event_cancelled", calendar=calendars.invitation(event, cancelled=True))
+        _release(registration)
+    move_up(event)
+    announce(event)
+    return registration
+
+
+def cancel_key(registration: Registration) -> str:
+    """What the mail about a place carries, so that one click can give it back without signing in."""
+    return signing.dumps(registration.public_id, salt="registration.cancel")
+
+
+def registration_by_key(key: str) -> Registration:
+    """The registration that a `cancel_key` names. Raises Registration.DoesNotExist for any other text."""
+    try:
+        pk = decode(signing.loads(key, salt="registration.cancel"))
+    except (signing.BadSignature, ValueError) as wrong:
+        raise Registration.DoesNotExist from wrong
+    return Registration.objects.select_related("event__place", "event__centre", "event__host", "member").get(
+        pk=pk
+    )
+
+
+def release_all(event: Event) -> None:
+    """The event is called off: every live registration is cancelled and all places are free. Event locked.
+
+    Who was in the room stays, to talk about it. Five queries for any number of registrations.
+    """
+    ended = list(event.registrations.live().values_list("pk", flat=True))
+    Pool.objects.filter(event=event).order_by("pk").update(taken=0)
+    Claim.objects.filter(registration__in=ended).delete()
+    Attendee.objects.filter(event=event, is_live=True).update(is_live=False)
+    Registration.objects.filter(pk__in=ended).update(
+        state=State.CANCELLED, min_serial=F("serial") + 1, version=F("version") + 1, changed_at=clock.now()
+    )
+    announce(event)
+
+
+def move_up(event: Event) -> list[Registration]:
+    """Give free places to the line, strictly in its order: who does not fit holds up those behind. Event locked."""
+    moved = []
+    line = (
+        event.registrations.filter(state=State.WAITING)
+        .select_related("member", "event")
+        .order_by("queued_at", "pk")
+    )
+    for registration in line:
+        if event.is_over or not _take(event, registration.party_size):
+            break
+        registration.event = event
+        registration.state = State.CONFIRMED
+        _touch(registration)
+        _claim(registration)
+        _enter(registration)
+        tell(registration, "event_moved_up")
+        moved.append(registration)
+    return moved
+
+
+def tell(registration: Registration, kind: str, *, calendar: str | None = None, **context: Any) -> None:
+    """Mail `kind` to who registered and to every member named in the party, each once a version, in their language."""
+    event = registration.event
+    attendees = list(registration.attendees.filter(is_live=True).select_related("member"))
+    people = {attendee.member for attendee in attendees if attendee.member} | {registration.member}
+    path = reverse("registration", args=[registration.pk])
+    for person in sorted((p for p in people if p is not None), key=lambda p: p.pk):
+        cancel_path = (
+            f"{reverse('registration_cancel', args=[registration.pk])}?key={cancel_key(registration)}"
+        )
+        notify.mail(
+            kind,
+            to=person.email,
+            language=person.language,
+            claim=f"{kind}:{registration.public_id}:{registration.version}:{event.version}:{person.public_id}",
+            context={
+                "event": event,
+                "registration": registration,
+                "attendees": attendees,
+                "person": person,
+                "is_mine": person.pk == registration.member_id,
+                "event_url": f"{settings.PUBLIC_URL}{event.get_absolute_url()}",
+                "registration_url": f"{settings.PUBLIC_URL}{path}",
+                "cancel_url": f"{settings.PUBLIC_URL}{cancel_path}"
+                if person.pk == registration.member_id
+                else "",
+                **context,
+            },
+            member=person,
+            calendar=calendars.invitation(event)
+            if calendar is None and registration.has_places
+            else calendar or "",
+        )
+
+
+def _must_be_open(event: Event) -> None:
+    if event.state != Event.State.PUBLISHED:
+        raise ValidationError(_("This event is not open for registration."), code="closed")
+    if event.is_over:
+        raise ValidationError(_("This event is over."), code="too_late")
+
+
+def _full(event: Event, n: int) -> ValidationError:
+    total = event.total
+    left = (total.left if total else None) or 0
+    if left == 0 or _somebody_waits(event):
+        return ValidationError(_("Every place is taken."), code="full")
+    text = ngettext("Only %(left)d place is left.", "Only %(left)d places are left.", left) % {"left": left}
+    return ValidationError(text, code="full")
+
+
+def _somebody_waits(event: Event) -> bool:
+    return event.registrations.filter(state=State.WAITING).exists()
+
+
+def _take(event: Event, n: int) -> bool:
+    """Take n places of each pool of the event, in ascending id; False, with none taken, when one is full."""
+    with transaction.atomic():
+        for pool in _pools(event):
+            free = Q(capacity=None) | Q(capacity__gte=F("taken") + n)
+            if not Pool.objects.filter(free, pk=pool).update(taken=F("taken") + n):
+                transaction.set_rollback(True)
+                return False
+    return True
+
+
+def _give_back(event: Event, n: int) -> None:
+    for pool in _pools(event):
+        Pool.objects.filter(pk=pool).update(taken=F("taken") - n)
+
+
+def _claim(registration: Registration) -> None:
+    n = registration.party_size
+    Claim.objects.bulk_create(
+        Claim(registration=registration, pool_id=pool, n=n) for pool in _pools(registration.event)
+    )
+
+
+def _pools(event: Event) -> list[int]:
+    """The pools a place is taken from, in the one order in which every verb updates them."""
+    return list(event.pools.filter(kind=Pool.Kind.TOTAL).order_by("pk").values_list("pk", flat=True))
+
+
+def _who(owner: Member, caller: Member, party: Sequence[Person]) -> list[Person]:
+    """The party with names, everybody in it checked: each adult and child is of the caller's own household."""
+    if not 1 <= len(party) <= PARTY_LIMIT:
+        raise ValidationError({"party": _("A party has 1 to 12 people.")})
+    home = households.of(caller)
+    adults = {adult.pk: adult for adult in households.adults_of(home)} if home else {}
+    children = {child.pk: child for child in households.children_of(home)} if home else {}
+    adults[owner.pk] = owner
+    people: list[Person] = []
+    caller_is_in = any(person.member_id == owner.pk for person in party)
+    for person in party:
+        if person.member_id is not None and person.child_id is not None:
+            raise ValidationError({"party": _("Each place is for one person.")})
+        if person.child_id is not None:
+            if person.child_id not in children:
+                raise ValidationError({"party": _("You can only bring children of your own household.")})
+            child = children[person.child_id]
+            people.append(
+                Person(child.nickname, child_id=child.pk, age=max(0, clock.now().year - child.birth_year))
+            )
+        elif person.member_id is not None:
+            if person.member_id not in adults:
+                raise ValidationError({"party": _("You can only register adults of your own household.")})
+            people.append(Person(str(adults[person.member_id]), member_id=person.member_id))
+        elif not caller_is_in:
+            caller_is_in = True
+            people.append(Person(person.name.strip() or str(owner), member_id=owner.pk, age=person.age))
+        else:
+            people.append(Person(person.name.strip(), age=person.age))
+    named = [(person.member_id, person.child_id) for person in people if person.member_id or person.child_id]
+    if len(set(named)) < len(named):
+        raise ValidationError({"party": _("Somebody is in the party twice.")})
+    return people
+
+
+def _must_be_free(
+    event: Event, member: Member, people: Sequence[Person], but: Registration | None = None
+) -> None:
+    """Nobody of the party comes to this event already. At most two queries."""
+    if but is None and event.registrations.live().filter(member=member).exists():
+        raise ValidationError(_("You are already registered for this event."), code="already_registered")
+    ids = Q(member__in=[p.member_id for p in people if p.member_id]) | Q(
+        child__in=[p.child_id for p in people if p.child_id]
+    )
+    there = Attendee.objects.filter(ids, event=event, is_live=True)
+    if but is not None:
+        there = there.exclude(registration=but)
+    taken = there.first()
+    if taken is not None:
+        raise ValidationError(
+            _("%(name)s is already registered for this event.") % {"name": taken}, code="already_registered"
+        )
+
+
+def _seat(registration: Registration, people: Sequence[Person]) -> None:
+    """Make the live attendees those of `people`: who is in both keeps the slot, nobody gets a used one."""
+    present = {
+        (attendee.member_id, attendee.child_id): attendee
+        for attendee in _live(registration)
+        if attendee.member_id or attendee.child_id
+    }
+    guests = [
+        attendee for attendee in _live(registration) if not attendee.member_id and not attendee.child_id
+    ]
+    kept: list[Attendee] = []
+    new: list[Person] = []
+    for person in people:
+        if person.member_id or person.child_id:
+            attendee = present.get((person.member_id, person.child_id))
+        else:
+            same = [guest for guest in guests if guest.name == person.name]
+            attendee = same[0] if same else None
+            if attendee:
+                guests.remove(attendee)
+        if attendee:
+            kept.append(attendee)
+        else:
+            new.append(person)
+    for attendee in _live(registration).exclude(pk__in=[attendee.pk for attendee in kept]):
+        attendee.is_live = False
+        attendee.save(update_fields=["is_live"])
+    if registration.next_slot + len(new) > SLOTS:
+        text = _("This registration was changed too often. Cancel it and register again.")
+        raise ValidationError(text, code="closed")
+    for person in new:
+        Attendee.objects.create(
+            registration=registration,
+            event=registration.event,
+            slot=registration.next_slot,
+            name=person.name,
+            member_id=person.member_id,
+            child_id=person.child_id,
+            age=person.age,
+        )
+        registration.next_slot += 1
+    registration.save(update_fields=["next_slot"])
+
+
+def _live(registration: Registration) -> QuerySet[Attendee]:
+    return registration.attendees.filter(is_live=True).order_by("slot")
+
+
+def _step_out(registration: Registration, member: Member) -> None:
+    """One named adult leaves the party; the others keep their places."""
+    registration.attendees.filter(member=member, is_live=True).update(is_live=False)
+    registration.party_size -= 1
+    _touch(registration)
+    if registration.has_places:
+        Claim.objects.filter(registration=registration).update(n=registration.party_size)
+        _give_back(registration.event, 1)
+        _leave(registration.event, {member.pk})
+    tell(registration, "event_party")
+
+
+def _release(registration: Registration) -> None:
+    """End a registration: places freed, tickets void, the room left."""
+    members = _member_ids(registration)
+    if registration.has_places:
+        _give_back(registration.event, registration.party_size)
+    Claim.objects.filter(registration=registration).delete()
+    registration.attendees.filter(is_live=True).update(is_live=False)
+    registration.state = State.CANCELLED
+    registration.min_serial = registration.serial + 1
+    _touch(registration)
+    _leave(registration.event, members)
+
+
+def _touch(registration: Registration) -> None:
+    registration.version += 1
+    registration.changed_at = clock.now()
+    registration.save(update_fields=["state", "party_size", "min_serial", "version", "changed_at"])
+
+
+def _member_ids(registration: Registration) -> set[int]:
+    return set(_live(registration).exclude(member=None).values_list("member", flat=True))
+
+
+def _enter(registration: Registration) -> None:
+    """Everybody of the party who has an account is in the event's room, which the first registration opens."""
+    event = registration.event
+    if event.room is None:
+        event.room = rooms.open(Room.Kind.EVENT, event.title[:120], event.get_absolute_url())
+        Event.objects.filter(pk=event.pk).update(room=event.room)
+        rooms.enter(event.room, event.host)
+    for member in Member.objects.filter(pk__in=_member_ids(registration)).order_by("pk"):
+        rooms.enter(event.room, member)
+
+
+def _leave(event: Event, members: Iterable[int]) -> None:
+    if event.room is None:
+        return
+    for member in Member.objects.filter(pk__in=members).exclude(pk=event.host_id).order_by("pk"):
+        rooms.leave(event.room, member)
+
+
+def announce(event: Event) -> None:
+    """After the commit, those who look at the event see how full it is. A hint: the page knows the truth."""
+    fresh = Event.objects.for_list().get(pk=event.pk)
+    places = seats.places_of([fresh])[event.pk]
+    state = {"taken": places.taken, "capacity": places.capacity, "waiting": places.waiting}
+    live.publish(f"event:{event.public_id}", state)

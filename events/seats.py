@@ -1,0 +1,65 @@
+"""How full an event is, and where somebody stands: read, never written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db.models import Q, Sum
+
+from community.models import Member
+from events.models import Attendee, Event, Registration
+
+State = Registration.State
+
+
+@dataclass(frozen=True)
+class Places:
+    """How full an event is. `taken` includes `held` (offered or not yet confirmed); `waiting` counts people."""
+
+    capacity: int | None
+    taken: int
+    held: int
+    waiting: int
+
+    @property
+    def left(self) -> int | None:
+        """Free places; None when there is no limit."""
+        return None if self.capacity is None else self.capacity - self.taken
+
+
+def places_of(events: Sequence[Event]) -> dict[int, Places]:
+    """How full each event is, by its pk. One query, after `for_list`; two without."""
+    counted: dict[tuple[int, str], int] = {}
+    states = (State.WAITING, State.UNCONFIRMED, State.OFFERED, State.AWAITING_PAYMENT)
+    rows = Registration.objects.filter(event__in=events, state__in=states)
+    for row in rows.values("event", "state").annotate(people=Sum("party_size")).order_by():
+        counted[row["event"], row["state"]] = row["people"]
+    found = {}
+    for event in events:
+        total = event.total
+        found[event.pk] = Places(
+            capacity=total.capacity if total else event.capacity,
+            taken=total.taken if total else 0,
+            held=sum(counted.get((event.pk, state), 0) for state in states[1:]),
+            waiting=counted.get((event.pk, State.WAITING), 0),
+        )
+    return found
+
+
+def mine_of(member: Member | None, events: Sequence[Event]) -> dict[int, Registration]:
+    """The live registration that the member made or is named in, by the event's pk. One query; none signed out."""
+    if member is None:
+        return {}
+    named = Attendee.objects.filter(member=member, is_live=True).values("registration")
+    found = Registration.objects.live().filter(Q(member=member) | Q(pk__in=named), event__in=events)
+    return {registration.event_id: registration for registration in found}
+
+
+def position(registration: Registration) -> int | None:
+    """The place in the line, from 1; None for who does not wait. One query."""
+    if registration.state != State.WAITING or registration.queued_at is None:
+        return None
+    line = Registration.objects.filter(event=registration.event_id, state=State.WAITING)
+    same = Q(queued_at=registration.queued_at, pk__lt=registration.pk)
+    return line.filter(Q(queued_at__lt=registration.queued_at) | same).count() + 1

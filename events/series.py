@@ -1,0 +1,481 @@
+"""A recurring meetup: from a rule (RFC 5545 §3.3.10) to dates, and from dates to events.
+
+A rule lives on the wall clock of its zone: Tuesday 19:00 stays 19:00 when the clocks change. A time that the
+clocks skip moves forward by what they skip; of an hour that comes twice the first is meant.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+from heapq import merge
+from itertools import islice
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from dateutil.rrule import rrule, rrulestr
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from community.models import Member
+from events.holidays import COUNTRY_NAMES, holiday_on
+from events.models import Event, Pool, Series
+from realtime import clock
+
+HORIZON = timedelta(days=366)  # occurrences exist as events this far ahead
+MAX_A_YEAR = 400  # once a day, and some
+EARLIEST, LATEST = 1970, 2200  # years of a start
+MAX_DATES = 500  # of RDATE and EXDATE each
+FAR = timedelta(days=366 * 120)  # no expansion looks further than this from its start
+# Periods an expansion tries at most, by their length: years ahead in each, and under a tenth of a second.
+STEPS = {"YEARLY": 400, "MONTHLY": 1_500, "WEEKLY": 3_000, "DAILY": 4_000}
+STEPS_WITHIN_A_DAY = 20_000
+WEEK = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
+LAST_MINUTE = time(23, 59)
+WITHIN_A_DAY = re.compile(r"FREQ=(HOURLY|MINUTELY|SECONDLY)", re.IGNORECASE)
+_TIME = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?:[T ](\d\d):?(\d\d)(?::?(\d\d))?)?(Z)?")
+
+
+class _Steps(int):
+    """An interval that can be added only so often: dateutil has no other brake on a rule that never matches."""
+
+    left: int
+
+    def _spend(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise _TooFar
+
+    def __radd__(self, other: int) -> int:
+        self._spend()
+        return int(other) + int(self)
+
+    def __mul__(self, other: int) -> int:
+        self._spend()
+        return int(self) * other
+
+
+class _TooFar(Exception):
+    """The rule was followed as far as anybody looks."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What recurs: local wall times without zone, and the zone whose clock they follow."""
+
+    start: datetime
+    timezone: str
+    rrule: str = ""
+    rdates: Sequence[datetime] = ()
+    exdates: Sequence[datetime] = ()
+    skip_holidays: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Occurrence:
+    """One date of a rule: the wall time it was written as, and the moment it is, on the zone's clock."""
+
+    written: datetime
+    starts_at: datetime
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Its RECURRENCE-ID for ever: the local time as written."""
+        return self.written.isoformat(timespec="seconds")
+
+
+def wall_time(text: str, zone: str, at: time = time()) -> datetime:
+    """A local time as `2027-06-01T19:00:00` or `20270601T190000`, a date (then at `at`), or UTC with Z.
+
+    Without zone, on the wall clock of `zone`. Raises ValidationError.
+    """
+    found = _TIME.fullmatch(text.strip())
+    try:
+        if found is None:
+            raise ValueError
+        year, month, day, hour, minute, second = (int(part) if part else 0 for part in found.groups()[:6])
+        if found[4] is None:
+            return datetime.combine(date(year, month, day), at)
+        wall = datetime(year, month, day, hour, minute, min(second, 59))
+        if found[7]:
+            wall = wall.replace(tzinfo=UTC).astimezone(zone_named(zone)).replace(tzinfo=None)
+    except (ValueError, OverflowError) as wrong:
+        raise ValidationError(
+            _("“%(text)s” is not a date and time.") % {"text": text[:40]}, code="invalid"
+        ) from wrong
+    return wall
+
+
+def zone_named(name: str) -> ZoneInfo:
+    """The IANA zone. Raises ValidationError."""
+    try:
+        if not name:
+            raise ValueError
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as wrong:
+        raise ValidationError({"timezone": _("There is no time zone of this name.")}) from wrong
+
+
+def moment(wall: datetime, zone: str) -> datetime:
+    """The moment of a wall time on the clock of `zone`: skipped times move forward, doubled ones are the first."""
+    return wall.replace(tzinfo=ZoneInfo(zone), fold=0).astimezone(UTC).astimezone(ZoneInfo(zone))
+
+
+def occurrences(
+    rule: Rule, limit: int | None = None, *, until: datetime | None = None
+) -> Iterator[Occurrence]:
+    """The dates of a rule in order, lazily, at most `limit`, none written after `until` (wall time).
+
+    It always ends, and soon: rules that never match are followed for a bounded number of periods. A start
+    that does not fit its own rule is no occurrence; without a rule the start and the RDATEs are. Raises
+    ValidationError for a rule that cannot be read.
+    """
+    return islice(_dates(rule, until or _later(rule.start)), limit)
+
+
+def check(rule: Rule) -> None:
+    """Refuse a rule that nobody should save, in words: within the day, empty, or too many. Raises ValidationError."""
+    if WITHIN_A_DAY.search(rule.rrule):
+        raise ValidationError({"rrule": _("A meetup recurs by days at most, not by hours or minutes.")})
+    if len(rule.rdates) > MAX_DATES or len(rule.exdates) > MAX_DATES:
+        raise ValidationError({"rrule": _("These are too many single dates for one series.")})
+    if not EARLIEST <= rule.start.year <= LATEST:
+        raise ValidationError({"starts_at": _("This date is too far away.")})
+    first = next(occurrences(rule), None)
+    if first is None:
+        raise ValidationError({"rrule": _("This rule gives no date at all.")})
+    year = occurrences(rule, MAX_A_YEAR + 1, until=first.written + HORIZON)
+    if sum(1 for _day in year) > MAX_A_YEAR:
+        raise ValidationError(
+            {"rrule": _("This rule gives more than one date a day. Make several series of it.")}
+        )
+
+
+def moved(rrule: str, by: timedelta) -> str:
+    """A rule whose start moves to another day: weekdays go along. Raises ValidationError where that is not sure to be meant."""
+    parts = _parts(rrule)
+    if not by or parts.get("FREQ") == "DAILY" or not rrule:
+        return rrule
+    if parts["FREQ"] != "WEEKLY" or any(name in parts for name in ("BYMONTH", "BYSETPOS")):
+        raise ValidationError(
+            {"starts_at": _("Another day changes the rule too: say how it recurs from now on.")}
+        )
+    days = [WEEK[(WEEK.index(day) + by.days) % 7] for day in parts.get("BYDAY", "").split(",") if day]
+    if days:
+        parts["BYDAY"] = ",".join(sorted(days, key=WEEK.index))
+    return _joined(parts)
+
+
+def first_from(rule: Rule, at: datetime) -> datetime:
+    """The first date the rule itself gives at or after a wall time; `at` when it gives none."""
+    return next((wall for wall in _by_rule(rule, _later(at)) if wall >= at), at)
+
+
+def counted_from(rule: Rule, at: datetime) -> str:
+    """The rule as it goes on from one of its dates: a COUNT is lowered by what was before."""
+    parts = _parts(rule.rrule)
+    if "COUNT" in parts:
+        before = sum(1 for wall in _by_rule(rule, at) if wall < at)
+        parts["COUNT"] = str(max(1, int(parts["COUNT"]) - before))
+    return _joined(parts)
+
+
+def ended_before(rrule: str, at: datetime) -> str:
+    """The rule as it ends before a wall time."""
+    parts = _parts(rrule)
+    parts.pop("COUNT", None)
+    if parts:
+        parts["UNTIL"] = (at - timedelta(seconds=1)).strftime("%Y%m%dT%H%M%S")
+    return _joined(parts)
+
+
+def preview(rule: Rule, limit: int = 10, *, host: Member | None = None) -> tuple[list[Occurrence], bool]:
+    """The first dates of a rule with what is special about them, and whether there are more. Nothing is saved.
+
+    Notes: the clocks change, a public holiday, another event of `host` that day. At most one query.
+    """
+    found = list(occurrences(rule, limit + 1))
+    shown, more = found[:limit], len(found) > limit
+    busy = _busy(host, shown)
+    noted = []
+    before = None
+    for one in shown:
+        noted.append(
+            replace(
+                one,
+                notes=[*_clock_notes(one, before), *_holiday_notes(one), *busy.get(one.starts_at.date(), [])],
+            )
+        )
+        before = one
+    return noted, more
+
+
+def rule_of(series: Series) -> Rule:
+    """The rule of a stored series."""
+    return Rule(
+        start=series.starts_at,
+        timezone=series.timezone,
+        rrule=series.rrule,
+        rdates=[datetime.fromisoformat(text) for text in series.rdates],
+        exdates=[datetime.fromisoformat(text) for text in series.exdates],
+        skip_holidays=series.skip_holidays,
+    )
+
+
+def make_occurrences(series: Series, until: date) -> list[Event]:
+    """Events for the dates up to `until` that have none yet; those made before stay as they are. Series locked.
+
+    A second time makes nothing. Seven queries for any number of new events.
+    """
+    wanted = occurrences(rule_of(series), until=datetime.combine(until, time.max))
+    since = series.made_until or date.min
+    there = set(series.occurrences.values_list("original_start", flat=True))
+    new = [event_of(series, one) for one in wanted if one.written.date() > since and one.name not in there]
+    Event.objects.bulk_create(new)
+    Pool.objects.bulk_create(Pool(event=event, capacity=event.capacity) for event in new)
+    copy_links(series, new)
+    series.made_until = max(until, since)
+    series.save(update_fields=["made_until"])
+    return new
+
+
+def extend_series() -> int:
+    """The sweep: every running series has its events for the next twelve months. Returns how many were made."""
+    until = (clock.now() + HORIZON).date()
+    due = Series.objects.filter(Q(made_until=None) | Q(made_until__lt=until), ended_at=None)
+    made = 0
+    for pk in list(due.values_list("pk", flat=True)):
+        with transaction.atomic():
+            made += len(make_occurrences(Series.objects.select_for_update().get(pk=pk), until))
+    return made
+
+
+COPIED = [
+    "title",
+    "description",
+    "language",
+    "translations",
+    "host_id",
+    "centre_id",
+    "circle_id",
+    "venue",
+    "address",
+    "place_id",
+    "town",
+    "timezone",
+    "all_day",
+    "visibility",
+    "waiting_list",
+    "capacity",
+    "languages",
+    "for_families",
+    "step_free",
+    "childcare",
+    "is_free",
+    "price_note",
+    "doors_minutes",
+]
+
+
+def event_of(series: Series, one: Occurrence) -> Event:
+    """The event of one date, not saved."""
+    event = Event(series=series, original_start=one.name, starts_at=one.starts_at.astimezone(UTC))
+    for name in COPIED:
+        setattr(event, name, getattr(series, name))
+    if series.minutes:
+        event.ends_at = ends_after(one.written, series.minutes, series.timezone)
+    event.search = event.searchable()
+    return event
+
+
+def ends_after(wall: datetime, minutes: int, zone: str) -> datetime:
+    """The end (UTC) so many minutes of wall clock after a wall time, as long in the night the clocks change; never before it."""
+    start = moment(wall, zone).astimezone(UTC)
+    end = moment(wall + timedelta(minutes=minutes), zone).astimezone(UTC)
+    return end if end > start else start + timedelta(minutes=minutes)
+
+
+def copy_links(series: Series, events: Sequence[Event]) -> None:
+    """Give events the interests and partner centres of their series. Four queries."""
+    interests = Event.interests.through
+    interests.objects.bulk_create(
+        interests(event=event, interest=interest) for event in events for interest in series.interests.all()
+    )
+    partners = Event.partner_centres.through
+    partners.objects.bulk_create(
+        partners(event=event, centre=centre) for event in events for centre in series.partner_centres.all()
+    )
+
+
+def _later(start: datetime) -> datetime:
+    return start + FAR if start.year < 9000 else datetime.max
+
+
+def _dates(rule: Rule, until: datetime) -> Iterator[Occurrence]:
+    left_out = {day.replace(tzinfo=None) for day in rule.exdates}
+    single = sorted({*rule.rdates, *(() if rule.rrule else (rule.start,))})
+    last: datetime | None = None
+    for wall in merge(_by_rule(rule, until), single):
+        if wall > until:
+            return
+        starts_at = moment(wall, rule.timezone)
+        if wall in left_out or starts_at == last:
+            continue
+        if any(holiday_on(starts_at.date(), country) for country in rule.skip_holidays):
+            continue
+        last = starts_at
+        yield Occurrence(wall, starts_at)
+
+
+def _by_rule(rule: Rule, until: datetime) -> Iterator[datetime]:
+    if not rule.rrule:
+        return
+    parsed = _parsed(rule)
+    try:
+        for wall in parsed:
+            if wall > until:
+                return
+            yield wall
+    except (_TooFar, OverflowError):
+        return
+    except ValueError as wrong:  # dateutil: "Invalid combination of interval and byhour rule"
+        raise ValidationError({"rrule": _("This rule contradicts itself.")}) from wrong
+
+
+def _parts(text: str) -> dict[str, str]:
+    return dict(part.split("=", 1) for part in text.split(";") if "=" in part)
+
+
+def _joined(parts: dict[str, str]) -> str:
+    return ";".join(f"{name}={value}" for name, value in parts.items())
+
+
+def _parsed(rule: Rule) -> rrule:
+    text = rule.rrule.strip().upper().removeprefix("RRULE:")
+    parts = _parts(text)
+    _must_be_sound(text, parts)
+    if "UNTIL" in parts:
+        # §3.3.10: UNTIL is UTC when the start has a zone. A date means: the whole of that day.
+        last = wall_time(parts["UNTIL"], rule.timezone, time(23, 59, 59))
+        parts["UNTIL"] = last.strftime("%Y%m%dT%H%M%S").zfill(15)
+    if "BYDAY" in parts:
+        parts["BYDAY"] = re.sub(
+            r"(?<!\d)[+-]?0+(?=[A-Z])", "", parts["BYDAY"]
+        )  # 0MO counts nothing: every Monday
+    try:
+        parsed = rrulestr(_joined(parts), dtstart=rule.start)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as wrong:
+        raise ValidationError({"rrule": _("This rule cannot be read.")}) from wrong
+    assert isinstance(parsed, rrule)
+    steps = _Steps(parts.get("INTERVAL", "1"))
+    steps.left = STEPS.get(parts["FREQ"], STEPS_WITHIN_A_DAY)
+    return parsed.replace(interval=steps)
+
+
+_NAMES = frozenset(
+    [
+        "FREQ",
+        "UNTIL",
+        "COUNT",
+        "INTERVAL",
+        "BYSECOND",
+        "BYMINUTE",
+        "BYHOUR",
+        "BYDAY",
+        "BYMONTHDAY",
+        "BYYEARDAY",
+        "BYWEEKNO",
+        "BYMONTH",
+        "BYSETPOS",
+        "WKST",
+    ]
+)
+_RANGES = {
+    "BYSECOND": (0, 60),
+    "BYMINUTE": (0, 59),
+    "BYHOUR": (0, 23),
+    "BYMONTHDAY": (-31, 31),
+    "BYYEARDAY": (-366, 366),
+    "BYWEEKNO": (-53, 53),
+    "BYMONTH": (1, 12),
+    "BYSETPOS": (-366, 366),
+    "COUNT": (1, 100_000),
+    "INTERVAL": (1, 10_000),
+}
+
+
+def _must_be_sound(text: str, parts: dict[str, str]) -> None:
+    """What RFC 5545 §3.3.10 forbids and dateutil lets through. Raises ValidationError."""
+    unreadable = ValidationError({"rrule": _("This rule cannot be read.")})
+    if (
+        len(text) > 500
+        or not re.fullmatch(r"[A-Z0-9;=,+-]+", text)
+        or len(parts) != len(text.strip(";").split(";"))
+        or not parts.keys() <= _NAMES
+        or "FREQ" not in parts
+    ):
+        raise unreadable
+    for name, (low, high) in _RANGES.items():
+        for number in parts.get(name, "").split(",") if name in parts else ():
+            if (
+                not re.fullmatch(r"[+-]?\d{1,6}", number)
+                or not low <= int(number) <= high
+                or (low < 0 and int(number) == 0)
+            ):
+                raise unreadable
+    numbered = re.search(r"\d", parts.get("BYDAY", ""))
+    by_hand = (
+        ("UNTIL" in parts and "COUNT" in parts)
+        or ("BYMONTHDAY" in parts and parts["FREQ"] == "WEEKLY")
+        or ("BYWEEKNO" in parts and parts["FREQ"] != "YEARLY")
+        or ("BYYEARDAY" in parts and parts["FREQ"] in {"DAILY", "WEEKLY", "MONTHLY"})
+        or (numbered and (parts["FREQ"] not in {"MONTHLY", "YEARLY"} or "BYWEEKNO" in parts))
+    )
+    if by_hand:
+        raise ValidationError({"rrule": _("This rule contradicts itself.")})
+
+
+def _clock_notes(one: Occurrence, before: Occurrence | None) -> list[str]:
+    if one.starts_at.replace(tzinfo=None) != one.written:
+        shown = one.starts_at.strftime("%H:%M")
+        return [_("The clocks go forward that night: it begins at %(time)s.") % {"time": shown}]
+    if before is None or before.starts_at.utcoffset() == one.starts_at.utcoffset():
+        return []
+    is_summer = (one.starts_at.utcoffset() or timedelta()) > (before.starts_at.utcoffset() or timedelta())
+    return [_("From here on summer time.") if is_summer else _("From here on winter time.")]
+
+
+def _holiday_notes(one: Occurrence) -> list[str]:
+    day = one.starts_at.date()
+    named: dict[str, list[str]] = {}
+    for country, label in COUNTRY_NAMES.items():
+        holiday = holiday_on(day, country)
+        if holiday:
+            named.setdefault(holiday, []).append(str(label))
+    return [
+        _("%(holiday)s: public holiday in %(countries)s.")
+        % {"holiday": holiday, "countries": ", ".join(labels)}
+        for holiday, labels in named.items()
+    ]
+
+
+def _busy(host: Member | None, shown: Sequence[Occurrence]) -> dict[date, list[str]]:
+    """By local day, what else the host does then. One query; none without host or dates."""
+    if host is None or not shown:
+        return {}
+    others = Event.objects.filter(host=host, state=Event.State.PUBLISHED).between(
+        shown[0].starts_at - timedelta(days=1), shown[-1].starts_at + timedelta(days=1)
+    )
+    found: dict[date, list[str]] = {}
+    for event in others.order_by("starts_at"):
+        if event.local_start is not None:
+            note = _("Same day: your event “%(title)s” at %(time)s.") % {
+                "title": event.title,
+                "time": event.local_start.strftime("%H:%M"),
+            }
+            found.setdefault(event.local_start.date(), []).append(note)
+    return found

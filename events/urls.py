@@ -1,0 +1,40 @@
+"""Addresses of events: pages, and paths below /api/v1/."""
+
+from django.urls import path
+
+from events import door_urls, host_views, views
+from events.api import gatherings, parties
+
+urlpatterns = [
+    path("events/", views.event_list, name="events"),
+    path("events/new/", host_views.event_new, name="event_new"),
+    path("events/preview/", host_views.event_preview, name="event_preview"),
+    path("events/mine/", views.my_events, name="my_events"),
+    path("events/<id:pk>/", views.event_page, name="event"),
+    path("events/<id:pk>/seats/", views.event_seats, name="event_seats"),
+    path("events/<id:pk>/edit/", host_views.event_edit, name="event_edit"),
+    path("events/<id:pk>/call-off/", host_views.event_call_off, name="event_call_off"),
+    path("events/<id:pk>/register/", views.event_register, name="event_register"),
+    path("registrations/<id:pk>/", views.registration_page, name="registration"),
+    path("registrations/<id:pk>/party/", views.registration_party, name="registration_party"),
+    path("registrations/<id:pk>/cancel/", views.registration_cancel, name="registration_cancel"),
+    path("events/<id:pk>.ics", views.event_ics, name="event_ics"),
+    path("circles/<slug:slug>.ics", views.circle_ics, name="circle_ics"),
+    path("centres/<slug:slug>.ics", views.centre_ics, name="centre_ics"),
+    path("calendar/<str:token>.ics", views.member_ics, name="member_ics"),
+    *door_urls.urlpatterns,
+]
+
+api = [
+    path("events/", gatherings.EventList.as_view(), name="api_events"),
+    path("events/<id:pk>/", gatherings.EventDetail.as_view(), name="api_event"),
+    path("events/<id:pk>/cancel/", gatherings.EventCancel.as_view(), name="api_event_cancel"),
+    path(
+        "events/<id:pk>/registrations/", parties.EventRegistrations.as_view(), name="api_event_registrations"
+    ),
+    path("registrations/<id:pk>/", parties.RegistrationDetail.as_view(), name="api_registration"),
+    path("series/", gatherings.SeriesList.as_view(), name="api_series_list"),
+    path("series/preview/", gatherings.SeriesPreview.as_view(), name="api_series_preview"),
+    path("series/<id:pk>/", gatherings.SeriesDetail.as_view(), name="api_series"),
+    *door_urls.api,
+]

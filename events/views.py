@@ -1,0 +1,346 @@
+"""Pages for who comes: find an event, look at it, register a party, carry the ticket, change one's mind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import ValidationError
+from django.forms import Form
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from community import households, matching, texts
+from community.models import Centre, Child, Circle, Member, Profile
+from events import calendars, registration, seats, tickets
+from events.access import event_for, may_door, may_run, registration_for
+from events.forms import PartyForm, SearchForm
+from events.models import Event, Registration
+from realtime import clock
+from realtime.models import Participant
+
+PAGE_SIZE = 20
+STRIP = 8  # dates of a series shown under its title
+MOST_PAGES = 200
+
+
+def reader_of(request: HttpRequest) -> Member | None:
+    """Who is signed in, if anybody."""
+    return request.user if isinstance(request.user, Member) else None
+
+
+def member_of(request: HttpRequest) -> Member:
+    """Who is signed in, behind login_required."""
+    assert isinstance(request.user, Member)
+    return request.user
+
+
+def put(form: Form, refused: ValidationError, fields: dict[str, str] | None = None) -> None:
+    """Put a verb's "no" into the form it came from: beside its field where the form has it, else above."""
+    if not hasattr(refused, "error_dict"):
+        form.add_error(None, refused)
+        return
+    for name, errors in refused.error_dict.items():
+        field = (fields or {}).get(name, name)
+        form.add_error(field if field in form.fields else None, errors)
+
+
+@require_GET
+def event_list(request: HttpRequest) -> HttpResponse:
+    """What is on. At most eight queries for any number of events; two more to look near a town."""
+    reader = reader_of(request)
+    form = SearchForm(request.GET)
+    form.is_valid()
+    shown = Event.objects.visible_to(reader).filter(state=Event.State.PUBLISHED)
+    page = min(max(1, _number(request.GET.get("page", ""))), MOST_PAGES)
+    found = form.found_in(shown).for_list()[(page - 1) * PAGE_SIZE : page * PAGE_SIZE + 1]
+    events = list(found)
+    profile = (
+        Profile.objects.select_related("lives", "works").filter(member=reader).first() if reader else None
+    )
+    mine = seats.mine_of(reader, events)
+    context = {
+        "nav": "events",
+        "form": form,
+        "cards": [
+            (event, matching.nearest_km(profile, event.place), mine.get(event.pk))
+            for event in events[:PAGE_SIZE]
+        ],
+        "page": page,
+        "has_more": len(events) > PAGE_SIZE,
+        "is_narrowed": any(value for name, value in request.GET.items() if name not in {"page", "km"}),
+    }
+    return render(request, "events/list.html", context)
+
+
+@require_GET
+def event_page(request: HttpRequest, pk: int) -> HttpResponse:
+    """Everything needed to decide, and the party ready to be sent."""
+    reader = reader_of(request)
+    return _event_page(request, event_for(reader, pk), _party_form(reader) if reader else None)
+
+
+@require_GET
+def event_seats(request: HttpRequest, pk: int) -> HttpResponse:
+    """How full it is, as a part of the event page: fetched again when somebody registers. Three queries."""
+    event = event_for(reader_of(request), pk)
+    return render(request, "events/_seats.html", {"event": event, "places": seats.places_of([event])[event.pk]})
+
+
+@require_POST
+def event_register(request: HttpRequest, pk: int) -> HttpResponse:
+    """Register the party; refused, the page comes back with what was chosen."""
+    reader = reader_of(request)
+    event = event_for(reader, pk)
+    if reader is None:
+        return redirect(f"{reverse('account_login')}?{urlencode({'next': event.get_absolute_url()})}")
+    form = _party_form(reader, request.POST)
+    status = 422
+    if form.is_valid():
+        try:
+            made = registration.register(reader, pk, form.party(), wait=form.cleaned_data["wait"])
+        except ValidationError as refused:
+            status = 409
+            put(form, refused)
+        else:
+            if made.has_places:
+                messages.success(request, _("You are coming. This is your ticket."))
+            else:
+                messages.info(
+                    request, _("You are on the waiting list. We write to you as soon as there is room.")
+                )
+            return redirect("registration", made.pk)
+    return _event_page(request, event, form, status=status)
+
+
+@login_required
+@require_GET
+def my_events(request: HttpRequest) -> HttpResponse:
+    """What I come to and what I host. Eight queries for any number."""
+    member = member_of(request)
+    upcoming = Event.objects.upcoming().values("pk")
+    coming = Registration.objects.live().filter(
+        event__in=upcoming, attendees__member=member, attendees__is_live=True
+    )
+    by_me = Registration.objects.live().filter(event__in=upcoming, member=member)
+    called_off = Registration.objects.filter(
+        event__in=upcoming, event__state=Event.State.CANCELLED, member=member
+    )
+    rows = Registration.objects.filter(pk__in=coming.values("pk")) | Registration.objects.filter(
+        pk__in=by_me.values("pk")
+    )
+    rows |= Registration.objects.filter(pk__in=called_off.values("pk"))
+    hosting = Event.objects.filter(host=member).exclude(state=Event.State.CANCELLED)
+    context = {
+        "nav": "events",
+        "coming": rows.select_related("event__place", "member").order_by("event__starts_at", "pk")[:100],
+        "hosting": hosting.upcoming().for_list()[:100],
+        "drafts": hosting.filter(state=Event.State.DRAFT).order_by("-created_at")[:20],
+        "feed": request.build_absolute_uri(reverse("member_ics", args=[calendars.feed_token(member)])),
+    }
+    return render(request, "events/mine.html", context)
+
+
+@login_required
+@require_GET
+def registration_page(request: HttpRequest, pk: int) -> HttpResponse:
+    """The ticket of the whole party, and what can still be changed."""
+    member = member_of(request)
+    row = registration_for(member, pk)
+    form = None
+    if row.member_id == member.pk and _is_open(row):
+        adults, children = _household(member)
+        form = PartyForm(initial=PartyForm.initial_of(row), member=member, adults=adults, children=children)
+    return _registration_page(request, row, form)
+
+
+@login_required
+@require_POST
+def registration_party(request: HttpRequest, pk: int) -> HttpResponse:
+    """Change who comes; refused, the page comes back with what was chosen."""
+    member = member_of(request)
+    row = registration_for(member, pk)
+    adults, children = _household(member)
+    form = PartyForm(request.POST, member=member, adults=adults, children=children)
+    status = 422
+    if form.is_valid():
+        try:
+            registration.change_party(member, pk, form.party(), version=form.cleaned_data["version"])
+        except ValidationError as refused:
+            status = 409
+            put(form, refused)
+        else:
+            messages.success(request, _("Your party is changed. Your ticket is up to date."))
+            return redirect("registration", pk)
+    return _registration_page(request, row, form, status=status)
+
+
+@require_http_methods(["GET", "POST"])
+def registration_cancel(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask once, then give the places back. The key of a mail does instead of signing in, for this registration only."""
+    key = request.POST.get("key", "") or request.GET.get("key", "")
+    member = reader_of(request)
+    if key:
+        row = registration.registration_by_key(key)
+        member = row.member
+    elif member is None:
+        return redirect(f"{reverse('account_login')}?{urlencode({'next': request.path})}")
+    else:
+        row = registration_for(member, pk)
+    if row.pk != pk or member is None:
+        raise Registration.DoesNotExist
+    if request.method == "POST":
+        registration.cancel(member, pk)
+        if reader_of(request) == member:
+            messages.success(request, _("Cancelled. Thank you for making room for others."))
+            return redirect(row.event)
+        row.refresh_from_db()
+    context = {
+        "nav": "events",
+        "registration": row,
+        "event": row.event,
+        "key": key,
+        "is_mine": row.member_id == member.pk,
+    }
+    return render(request, "events/cancel.html", context)
+
+
+@require_GET
+def event_ics(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """One event as a calendar file."""
+    event = event_for(reader_of(request), pk)
+    if event.starts_at is None:
+        raise Event.DoesNotExist
+    return _calendar(request, calendars.of_event(event), f"{event.public_id}.ics")
+
+
+@require_GET
+def circle_ics(request: HttpRequest, slug: str) -> HttpResponseBase:
+    """The public events of a circle, to subscribe to."""
+    circle = Circle.objects.open_to(reader_of(request)).get(slug=slug)
+    return _calendar(request, calendars.of_circle(circle), f"{slug}.ics")
+
+
+@require_GET
+def centre_ics(request: HttpRequest, slug: str) -> HttpResponseBase:
+    """The public events of a centre, to subscribe to."""
+    return _calendar(request, calendars.of_centre(Centre.objects.get(slug=slug)), f"{slug}.ics")
+
+
+@require_GET
+def member_ics(request: HttpRequest, token: str) -> HttpResponseBase:
+    """A member's own events. Whoever knows the address may read it: that is how calendar programs subscribe."""
+    response = _calendar(
+        request, calendars.of_member(calendars.member_for_feed(token)), "euregio-circles.ics"
+    )
+    response["Cache-Control"] = "private, no-cache"
+    return response
+
+
+def _calendar(request: HttpRequest, content: bytes, name: str) -> HttpResponseBase:
+    tag = calendars.etag(content)
+    if tag in [
+        part.strip().removeprefix("W/") for part in request.headers.get("If-None-Match", "").split(",")
+    ]:
+        response = HttpResponse(status=304)
+    else:
+        response = HttpResponse(content, content_type="text/calendar; charset=utf-8")
+        response["Content-Disposition"] = f'inline; filename="{name}"'
+    response["ETag"] = tag
+    return response
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 1
+
+
+def _is_open(row: Registration) -> bool:
+    open_states = (Registration.State.CONFIRMED, Registration.State.WAITING)
+    return row.state in open_states and row.event.state == Event.State.PUBLISHED and not row.event.is_over
+
+
+def _household(member: Member) -> tuple[list[Member], list[Child]]:
+    """The other adults and the children the member lives with. Three queries, one for who lives alone."""
+    home = households.of(member)
+    if home is None:
+        return [], []
+    return [adult for adult in households.adults_of(home) if adult.pk != member.pk], list(
+        households.children_of(home)
+    )
+
+
+def _party_form(member: Member, data: Any = None) -> PartyForm:
+    adults, children = _household(member)
+    initial = PartyForm.initial_for(adults, children)
+    return PartyForm(data, initial=initial, member=member, adults=adults, children=children)
+
+
+def _event_page(
+    request: HttpRequest, event: Event, form: PartyForm | None, *, status: int = 200
+) -> HttpResponse:
+    reader = reader_of(request)
+    profile = (
+        Profile.objects.select_related("lives", "works").filter(member=reader).first() if reader else None
+    )
+    mine = seats.mine_of(reader, [event]).get(event.pk)
+    runs = may_run(reader, event)
+    context = {
+        "nav": "events",
+        "event": event,
+        "description": texts.to_html(event.text("description")),
+        "description_language": event.text_language((get_language() or "en")[:2]),
+        "places": seats.places_of([event])[event.pk],
+        "km": matching.nearest_km(profile, event.place),
+        "mine": mine,
+        "mine_attendees": mine.attendees.filter(is_live=True) if mine else [],
+        "form": form,
+        "partners": event.partner_centres.all(),
+        "runs": runs,
+        "at_door": runs or (reader is not None and may_door(reader, event)),
+        "dates": _dates_of(reader, event),
+        "now": clock.now(),
+        "in_room": bool(
+            reader
+            and event.room_id
+            and Participant.objects.filter(room=event.room_id, member=reader.pk, left_seq=None).exists()
+        ),
+    }
+    return render(request, "events/event.html", context, status=status)
+
+
+def _dates_of(reader: Member | None, event: Event) -> list[Event]:
+    """The strip of dates of a series: those still to come, this one among them. One query; none for a single event."""
+    if event.series_id is None:
+        return []
+    return list(Event.objects.visible_to(reader).filter(series=event.series_id).upcoming()[:STRIP])
+
+
+def _registration_page(
+    request: HttpRequest, row: Registration, form: PartyForm | None, *, status: int = 200
+) -> HttpResponse:
+    member = member_of(request)
+    attendees = list(row.attendees.select_related("member", "child"))
+    shown = [one for one in attendees if one.is_live or row.state == Registration.State.CANCELLED]
+    code = tickets.code_of(row) if row.has_places and row.event.starts_at else ""
+    comes = row.member_id == member.pk or any(one.is_live and one.member_id == member.pk for one in attendees)
+    context = {
+        "nav": "events",
+        "registration": row,
+        "event": row.event,
+        "code": code,
+        "qr": tickets.svg(code) if code else "",
+        "names": [one.name or _("a guest") for one in shown],
+        "attendees": shown,
+        "form": form,
+        "is_mine": row.member_id == member.pk,
+        "may_cancel": comes and _is_open(row),
+        "position": seats.position(row),
+    }
+    return render(request, "events/registration.html", context, status=status)

@@ -1,0 +1,134 @@
+"""Events in other people's calendar programs: read back as icalendar reads them."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import icalendar
+import pytest
+from django.test import Client
+
+from events import hosting
+from events.calendars import feed_token, invitation, of_event
+from events.models import Event
+from events.registration import Person, cancel, register
+from tests.factories import make_centre, make_circle, make_event, make_member
+
+pytestmark = pytest.mark.django_db
+
+
+def read(content: bytes | str) -> Any:
+    return icalendar.Calendar.from_ical(content)
+
+
+def events_in(content: bytes | str) -> list[Any]:
+    return list(read(content).walk("VEVENT"))
+
+
+def test_an_event_reads_back_as_it_is() -> None:
+    event = make_event(
+        title="Käse, Wein; & more",
+        description="Line one\nline two, with a comma; and \\ more " + "x" * 200,
+        starts_at=datetime(2027, 6, 1, 17, tzinfo=UTC),
+        ends_at=datetime(2027, 6, 1, 20, tzinfo=UTC),
+    )
+
+    calendar = read(of_event(event))
+    row = calendar.walk("VEVENT")[0]
+
+    assert (str(row["summary"]), str(row["description"])) == (event.title, event.description)
+    assert row.decoded("dtstart") == event.starts_at and row.decoded("dtend") == event.ends_at
+    assert row["dtstart"].params["TZID"] == "Europe/Brussels"
+    assert [str(zone["tzid"]) for zone in calendar.walk("VTIMEZONE")] == ["Europe/Brussels"]
+    assert (str(row["status"]), row["sequence"], str(row["uid"])) == (
+        "CONFIRMED",
+        0,
+        f"{event.public_id}@localhost",
+    )
+    assert all(len(line) <= 75 for line in of_event(event).split(b"\r\n"))
+
+
+def test_whole_days_and_unknown_ends() -> None:
+    days = make_event(
+        all_day=True,
+        starts_at=datetime(2027, 5, 31, 22, tzinfo=UTC),
+        ends_at=datetime(2027, 6, 2, 22, tzinfo=UTC),
+    )
+    open_end = make_event(ends_at=None)
+
+    row = events_in(of_event(days))[0]
+    assert (row.decoded("dtstart"), row.decoded("dtend")) == (date(2027, 6, 1), date(2027, 6, 3))
+    assert "dtend" not in events_in(of_event(open_end))[0]
+
+
+def test_a_change_keeps_the_uid_and_raises_the_sequence() -> None:
+    event = make_event()
+    before = events_in(of_event(event))[0]
+    changed = hosting.change(event.host, event.pk, {"venue": "Town hall"})
+    hosting.call_off(event.host, event.pk)
+    off = Event.objects.select_related("place", "centre").get(pk=event.pk)
+
+    after, cancelled = events_in(of_event(changed))[0], events_in(of_event(off))[0]
+    assert before["uid"] == after["uid"] == cancelled["uid"]
+    assert [before["sequence"], after["sequence"], cancelled["sequence"]] == [0, 1, 2]
+    assert str(cancelled["status"]) == "CANCELLED"
+    assert str(read(invitation(off, cancelled=True))["method"]) == "CANCEL"
+
+
+def test_public_calendars_need_no_sign_in_and_show_nothing_else(client: Client) -> None:
+    centre, partner = make_centre(), make_centre()
+    circle = make_circle(make_member())
+    shown = make_event(centre=centre, partner_centres=[partner], circle=circle)
+    make_event(centre=centre, circle=circle, visibility="members")
+    make_event(centre=centre, state="draft")
+
+    for path in (
+        f"/centres/{centre.slug}.ics",
+        f"/centres/{partner.slug}.ics",
+        f"/circles/{circle.slug}.ics",
+        f"/events/{shown.public_id}.ics",
+    ):
+        answer = client.get(path)
+        assert answer.status_code == 200, path
+        assert answer["Content-Type"] == "text/calendar; charset=utf-8"
+        assert [str(row["uid"]) for row in events_in(answer.content)] == [f"{shown.public_id}@localhost"], (
+            path
+        )
+        again = client.get(path, headers={"If-None-Match": answer["ETag"]})
+        assert (again.status_code, again.content, again["ETag"]) == (304, b"", answer["ETag"])
+    assert client.get("/centres/atlantis.ics").status_code == 404
+
+
+def test_my_calendar_has_what_i_come_to_and_host_and_follows_me(client: Client) -> None:
+    member = make_member(is_host=True)
+    path = f"/calendar/{feed_token(member)}.ics"
+    mine, coming = make_event(host=member), make_event(visibility="members")
+    make_event()
+    row = register(member, coming.pk, [Person()])
+
+    def titles() -> set[str]:
+        return {str(one["summary"]) for one in events_in(client.get(path).content)}
+
+    assert titles() == {mine.title, coming.title}
+    cancel(member, row.pk)
+    assert titles() == {mine.title}
+    for wrong in (feed_token(member)[:-1] + "x", member.public_id, "x"):
+        assert client.get(f"/calendar/{wrong}.ics").status_code == 404
+
+
+def test_called_off_stays_in_my_calendar_as_cancelled(client: Client) -> None:
+    member, event = make_member(), make_event()
+    register(member, event.pk, [Person()])
+    hosting.call_off(event.host, event.pk)
+
+    rows = events_in(client.get(f"/calendar/{feed_token(member)}.ics").content)
+
+    assert [str(row["status"]) for row in rows] == ["CANCELLED"]
+
+
+def test_a_feed_costs_the_same_for_many(client: Client, django_assert_num_queries: Any) -> None:
+    centre, host = make_centre(), make_member()
+    for n in range(30):
+        make_event(centre=centre, host=host, starts_at=datetime.now(UTC) + timedelta(days=1, minutes=n))
+
+    with django_assert_num_queries(2):
+        assert len(events_in(client.get(f"/centres/{centre.slug}.ics").content)) == 30

@@ -1,0 +1,455 @@
+"""The pages of events: found, decided on, come along to, hosted; without script, in one request."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from events.models import Event, Pool, Registration, Series
+from events.registration import Person, cancel_key, register
+from realtime import clock
+from realtime.models import Mail
+from tests.factories import (
+    make_centre,
+    make_child,
+    make_circle,
+    make_event,
+    make_host,
+    make_household,
+    make_interest,
+    make_member,
+    make_place,
+    make_staff,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def signed_in(client: Client, **given: Any) -> Any:
+    member = make_member(**given)
+    client.force_login(member)
+    return member
+
+
+def titles(client: Client, **query: Any) -> list[str]:
+    response = client.get("/events/", query)
+    assert response.status_code == 200
+    return [event.title for event, _km, _mine in response.context["cards"]]
+
+
+def test_the_list_shows_what_is_on_the_next_first_to_anybody(client: Client) -> None:
+    make_event(title="Second", starts_at=clock.now() + timedelta(days=2))
+    make_event(title="First", starts_at=clock.now() + timedelta(hours=2))
+    make_event(title="Over", starts_at=clock.now() - timedelta(days=2))
+    make_event(title="Members only", visibility="members")
+    make_event(title="Draft", state="draft")
+    make_event(title="Called off", state="cancelled")
+
+    assert titles(client) == ["First", "Second"]
+    signed_in(client)
+    assert titles(client) == ["First", "Members only", "Second"]
+
+
+@pytest.mark.usefixtures("clock")
+def test_the_list_narrows_by_day_place_interest_language_price_and_words(client: Client) -> None:
+    walking = make_interest("walking")
+    make_event(
+        title="Tonight",
+        starts_at=clock.now() + timedelta(hours=3),
+        interests=[walking],
+        languages=["nl", "en"],
+    )
+    make_event(
+        title="Saturday in Aken",
+        starts_at=clock.now() + timedelta(days=4),
+        place=make_place("Aachen"),
+        languages=["de"],
+    )
+    make_event(
+        title="In three weeks",
+        starts_at=clock.now() + timedelta(days=21),
+        is_free=False,
+        for_families=True,
+        description="Café für Löwen",
+    )
+
+    assert titles(client, when="today") == ["Tonight"]
+    assert titles(client, when="weekend") == ["Saturday in Aken"]
+    assert titles(client, when="week") == ["Tonight", "Saturday in Aken"]
+    assert titles(client, when="month") == ["Tonight", "Saturday in Aken", "In three weeks"]
+    assert titles(client, since="2027-03-06", until="2027-03-06") == ["Saturday in Aken"]
+    assert titles(client, interest="walking") == ["Tonight"]
+    assert titles(client, language="de") == ["Saturday in Aken"]
+    assert titles(client, free="on") == ["Tonight", "Saturday in Aken"]
+    assert titles(client, families="on") == ["In three weeks"]
+    assert titles(client, q="cafe LOWEN") == ["In three weeks"]
+
+
+@pytest.mark.usefixtures("region")
+def test_a_town_is_known_by_any_of_its_names(client: Client) -> None:
+    make_event(title="Here", place=make_place("Aachen"))
+    make_event(title="There", place=make_place("Hasselt"))
+
+    for name in ("Aken", "aix-la-chapelle", "AACHEN"):
+        assert titles(client, town=name, km="10") == ["Here"], name
+
+
+def test_a_wrong_filter_is_said_and_keeps_what_was_typed(client: Client) -> None:
+    make_event(title="Picnic")
+
+    response = client.get(
+        "/events/", {"town": "Atlantis", "q": "Picnic", "since": "soon", "km": "x", "page": "-3"}
+    )
+
+    assert response.status_code == 200
+    assert "We know no town of this name" in response.text
+    assert (
+        'value="Atlantis"' in response.text
+        and 'value="Picnic"' in response.text
+        and 'value="soon"' in response.text
+    )
+
+
+def test_an_empty_list_says_what_to_do_next(client: Client) -> None:
+    assert "Nothing is planned yet" in client.get("/events/").text
+    assert "Nothing fits all of this" in client.get("/events/", {"q": "unicorn"}).text
+
+
+@pytest.mark.parametrize("how_many", [1, 30])
+@pytest.mark.parametrize(("reader", "queries"), [("nobody", 3), ("member", 8)])
+def test_the_list_costs_the_same_for_one_and_thirty(
+    client: Client, django_assert_num_queries: Any, how_many: int, reader: str, queries: int
+) -> None:
+    place, centre, host = make_place(), make_centre(), make_host()
+    member = signed_in(client, lives=place) if reader == "member" else None
+    for n in range(how_many):
+        event = make_event(
+            place=place, centre=centre, host=host, starts_at=clock.now() + timedelta(days=1, minutes=n)
+        )
+        if member:
+            register(member, event.pk, [Person()])
+
+    with django_assert_num_queries(queries):
+        response = client.get("/events/")
+
+    assert len(response.context["cards"]) == min(how_many, 20)
+    assert bool(response.context["has_more"]) == (how_many == 30)
+
+
+def test_the_second_page_goes_on_where_the_first_ended(client: Client) -> None:
+    place, centre, host = make_place(), make_centre(), make_host()
+    for n in range(25):
+        make_event(
+            title=f"Nr {n:02}",
+            place=place,
+            centre=centre,
+            host=host,
+            starts_at=clock.now() + timedelta(days=1, minutes=n),
+        )
+
+    assert titles(client, page=1) + titles(client, page=2) == [f"Nr {n:02}" for n in range(25)]
+
+
+def test_the_event_page_has_everything_to_decide_and_the_household_ready(client: Client) -> None:
+    ana = signed_in(client)
+    ben = make_member(display_name="Ben")
+    make_child(make_household(ana, ben), nickname="Noa")
+    event = make_event(
+        title="Waffles", description="Come **hungry** <script>x</script>", languages=["nl"], capacity=20
+    )
+
+    page = client.get(f"/events/{event.public_id}/")
+
+    assert page.status_code == 200
+    for text in (
+        "Waffles",
+        "<strong>hungry</strong>",
+        "Kapermolenpark",
+        "Dutch",
+        "20 of 20 places left",
+        "Ben",
+        "Noa",
+    ):
+        assert text in page.text, text
+    assert "<script>x" not in page.text
+    assert page.text.count("checked") == 3
+
+
+def test_a_family_registers_in_one_step_and_sees_its_ticket(client: Client) -> None:
+    ana, ben = signed_in(client), make_member()
+    noa = make_child(make_household(ana, ben))
+    event = make_event(capacity=5)
+
+    answer = client.post(
+        f"/events/{event.public_id}/register/",
+        {"me": "on", "adults": [ben.pk], "children": [noa.pk], "guests": "Oma\nOpa"},
+        follow=True,
+    )
+
+    row = Registration.objects.get()
+    assert answer.redirect_chain == [(f"/registrations/{row.public_id}/", 302)]
+    assert (row.party_size, Pool.objects.get(event=event).taken) == (5, 5)
+    assert "Oma" in answer.text
+
+
+def test_a_party_that_does_not_fit_comes_back_as_typed(client: Client) -> None:
+    signed_in(client)
+    event = make_event(capacity=2)
+
+    answer = client.post(f"/events/{event.public_id}/register/", {"me": "on", "guests": "Oma\nOpa"})
+
+    assert answer.status_code == 409
+    assert "Only 2 places are left." in answer.text and "Oma\nOpa" in answer.text
+    assert not Registration.objects.exists()
+
+
+def test_a_party_of_nobody_is_refused_in_words(client: Client) -> None:
+    signed_in(client)
+    event = make_event()
+
+    answer = client.post(f"/events/{event.public_id}/register/", {})
+
+    assert answer.status_code == 422
+    assert "Choose who comes: 1 to 12 people." in answer.text
+
+
+def test_who_is_not_signed_in_is_led_to_it_and_back(client: Client) -> None:
+    event = make_event()
+
+    assert "Sign in to come along" in client.get(f"/events/{event.public_id}/").text
+    answer = client.post(f"/events/{event.public_id}/register/", {"me": "on"})
+
+    assert (answer.status_code, answer["Location"]) == (
+        302,
+        f"/accounts/login/?next=%2Fevents%2F{event.public_id}%2F",
+    )
+
+
+def test_what_is_not_yours_to_see_looks_like_what_is_not_there(client: Client) -> None:
+    circle = make_circle(make_member())
+    hidden = [
+        make_event(state="draft"),
+        make_event(visibility="circle", circle=circle),
+        make_event(visibility="centre"),
+    ]
+    signed_in(client)
+    row = register(make_member(), make_event().pk, [Person()])
+
+    for path in [f"/events/{event.public_id}/" for event in hidden] + [
+        f"/registrations/{row.public_id}/",
+        "/events/aaaaaaaaaaaab/",
+    ]:
+        assert client.get(path).status_code == 404, path
+    assert client.get(f"/events/{hidden[0].public_id}.ics").status_code == 404
+
+
+def test_staff_of_a_partner_centre_runs_the_event_too(client: Client) -> None:
+    partner = make_centre()
+    event = make_event(visibility="centre", partner_centres=[partner])
+    client.force_login(make_staff(partner))
+
+    page = client.get(f"/events/{event.public_id}/")
+
+    assert "You run this event" in page.text
+    assert client.get(f"/events/{event.public_id}/edit/").status_code == 200
+
+
+def test_a_member_neither_edits_nor_calls_off_nor_publishes(client: Client) -> None:
+    event = make_event()
+    signed_in(client)
+
+    for path in (f"/events/{event.public_id}/edit/", f"/events/{event.public_id}/call-off/", "/events/new/"):
+        assert client.get(path).status_code == 403, path
+        assert client.post(path, {}).status_code == 403, path
+    event.refresh_from_db()
+    assert event.state == "published"
+
+
+def test_a_party_is_changed_on_its_page_and_a_stale_form_is_refused(client: Client) -> None:
+    ana = signed_in(client)
+    event = make_event(capacity=3)
+    row = register(ana, event.pk, [Person()])
+    path = f"/registrations/{row.public_id}/party/"
+
+    assert client.post(path, {"me": "on", "guests": "Oma", "version": 1}).status_code == 302
+    stale = client.post(path, {"me": "on", "version": 1})
+
+    row.refresh_from_db()
+    assert (stale.status_code, row.party_size) == (409, 2)
+
+
+def test_cancelling_asks_first(client: Client) -> None:
+    ana = signed_in(client)
+    event = make_event()
+    row = register(ana, event.pk, [Person()])
+
+    assert "Give your places back?" in client.get(f"/registrations/{row.public_id}/cancel/").text
+    assert Pool.objects.get(event=event).taken == 1
+    client.post(f"/registrations/{row.public_id}/cancel/")
+    assert Pool.objects.get(event=event).taken == 0
+
+
+def test_the_link_in_the_mail_cancels_signed_out_after_asking(client: Client) -> None:
+    event = make_event()
+    row = register(make_member(), event.pk, [Person()])
+    other = register(make_member(), event.pk, [Person()])
+    path = f"/registrations/{row.public_id}/cancel/"
+
+    assert client.get(path).status_code == 302
+    assert "Give your places back?" in client.get(path, {"key": cancel_key(row)}).text
+    assert Pool.objects.get(event=event).taken == 2, "looking changes nothing"
+    assert client.post(path, {"key": cancel_key(other)}).status_code == 404
+    assert client.post(path, {"key": cancel_key(row)}).status_code == 200
+    row.refresh_from_db()
+    assert row.state == "cancelled"
+
+
+def form(**given: Any) -> dict[str, Any]:
+    day = (clock.now() + timedelta(days=7)).date()
+    return {
+        "title": "Board games",
+        "language": "en",
+        "day": day.isoformat(),
+        "starts": "19:00",
+        "ends": "22:00",
+        "visibility": "public",
+        "repeat": "once",
+        "capacity": "12",
+    } | given
+
+
+def test_a_host_publishes_a_single_event(client: Client) -> None:
+    host = signed_in(client, is_host=True, centre=make_centre())
+
+    answer = client.post("/events/new/", form(price="5 €", languages=["nl", "en"]), follow=True)
+
+    event = Event.objects.get()
+    assert answer.status_code == 200 and "It is published" in answer.text
+    assert (event.host, event.local_start.hour, event.local_end.hour, event.is_free, event.languages) == (
+        host,
+        19,
+        22,
+        False,
+        ["nl", "en"],
+    )  # type: ignore[union-attr]
+    assert Pool.objects.get(event=event).capacity == 12
+    assert titles(client, q="board games") == ["Board games"]
+
+
+def test_a_host_publishes_a_fortnightly_meetup_in_the_same_form(client: Client) -> None:
+    signed_in(client, is_host=True, centre=make_centre())
+
+    answer = client.post("/events/new/", form(repeat="weekly", every="2", count="5"), follow=True)
+
+    assert "It is published with 5 dates" in answer.text
+    dates = [event.local_start.date() for event in Event.objects.order_by("starts_at")]  # type: ignore[union-attr]
+    assert [(later - first).days for first, later in zip(dates, dates[1:], strict=False)] == [14] * 4
+    assert Series.objects.get().rrule.startswith("FREQ=WEEKLY")
+
+
+def test_the_dates_are_shown_before_anything_is_saved(client: Client) -> None:
+    signed_in(client, is_host=True, centre=make_centre())
+    typed = form(repeat="weekday", day="2027-12-24", exceptions="2028-01-28")
+
+    part = client.get("/events/preview/", typed)
+    page = client.post("/events/new/", typed | {"preview": "1"})
+
+    for shown in (part, page):
+        assert shown.status_code == 200
+        assert (
+            "24 December 2027" in shown.text
+            and "28 January 2028" not in shown.text
+            and "25 February 2028" in shown.text
+        )
+    assert 'value="Board games"' in page.text, "and what was typed is kept"
+    assert not Event.objects.exists() and not Series.objects.exists()
+
+
+def test_an_unfinished_form_says_what_is_missing_and_keeps_the_rest(client: Client) -> None:
+    signed_in(client, is_host=True, centre=make_centre())
+
+    answer = client.post(
+        "/events/new/", form(title="", starts="", capacity="0", exceptions="soon", description="Nice")
+    )
+
+    assert answer.status_code == 422
+    assert (
+        "Say when it begins" in answer.text and "is not a date like" in answer.text and "Nice" in answer.text
+    )
+    assert not Event.objects.exists()
+
+
+def test_changing_an_event_tells_who_registered_what_was_and_is(client: Client) -> None:
+    host = signed_in(client, is_host=True, centre=make_centre())
+    client.post("/events/new/", form())
+    event = Event.objects.get()
+    guest = make_member()
+    register(guest, event.pk, [Person()])
+
+    client.post(
+        f"/events/{event.public_id}/edit/",
+        form(starts="20:00", title="Board games", version=event.version, description="New text"),
+    )
+    client.post(
+        f"/events/{event.public_id}/edit/",
+        form(starts="20:00", version=event.version + 1, description="Newer text"),
+    )
+
+    mail = Mail.objects.get(kind="event_changed")
+    assert (mail.to, host.email != mail.to) == (guest.email, True)
+    assert "19:00" in mail.text and "→" in mail.text and "20:00" in mail.text
+    event.refresh_from_db()
+    assert (event.version, event.sequence, event.description) == (3, 1, "Newer text")
+
+
+def test_a_form_that_somebody_else_overtook_is_refused(client: Client) -> None:
+    signed_in(client, is_host=True, centre=make_centre())
+    client.post("/events/new/", form())
+    event = Event.objects.get()
+
+    client.post(f"/events/{event.public_id}/edit/", form(title="Theirs", version=1))
+    answer = client.post(f"/events/{event.public_id}/edit/", form(title="Mine", version=1))
+
+    event.refresh_from_db()
+    assert (answer.status_code, event.title) == (422, "Theirs")
+    assert "changed meanwhile" in answer.text and 'value="Mine"' in answer.text
+
+
+def test_calling_off_asks_tells_and_shows_it(client: Client) -> None:
+    host = make_host()
+    event = make_event(host=host)
+    guest = make_member()
+    row = register(guest, event.pk, [Person()])
+    client.force_login(host)
+
+    assert "1 person is registered" in client.get(f"/events/{event.public_id}/call-off/").text
+    client.post(f"/events/{event.public_id}/call-off/", {"reason": "The hall is flooded."})
+
+    mail = Mail.objects.get(kind="event_called_off")
+    assert (
+        mail.to == guest.email and "The hall is flooded." in mail.text and "METHOD:CANCEL" in mail.attachment
+    )
+    assert Pool.objects.get(event=event).taken == 0
+    client.force_login(guest)
+    assert "Called off" in client.get(f"/events/{event.public_id}/").text
+    assert "The hall is flooded." in client.get(f"/registrations/{row.public_id}/").text
+    assert "Called off" in client.get("/events/mine/").text
+
+
+@pytest.mark.parametrize("how_many", [1, 30])
+def test_my_events_cost_the_same_for_one_and_thirty(
+    client: Client, django_assert_num_queries: Any, how_many: int
+) -> None:
+    place, centre = make_place(), make_centre()
+    member = signed_in(client, is_host=True)
+    for n in range(how_many):
+        event = make_event(
+            place=place, centre=centre, host=member, starts_at=clock.now() + timedelta(days=1, minutes=n)
+        )
+        register(member, event.pk, [Person()])
+
+    with django_assert_num_queries(7):
+        response = client.get("/events/mine/")
+
+    assert len(response.context["coming"]) == how_many

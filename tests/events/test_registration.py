@@ -1,0 +1,352 @@
+"""Registering: all or nothing, never one place too many, whatever happens at once."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import connection
+
+from events import registration, seats
+from events.models import Attendee, Claim, Event, Pool, Registration
+from events.registration import Person, cancel, change_party, register
+from realtime import clock
+from realtime.models import Mail, Participant
+from tests.factories import make_child, make_event, make_household, make_member, make_place
+
+pytestmark = pytest.mark.django_db
+ME = Person()
+
+
+def taken(event: Event) -> int:
+    return Pool.objects.get(event=event).taken
+
+
+def code_of(refused: Any) -> str:
+    return str(refused.value.code)
+
+
+def test_a_family_gets_one_registration_with_a_place_each() -> None:
+    ana, ben = make_member(), make_member()
+    noa = make_child(make_household(ana, ben))
+    event = make_event(capacity=4)
+
+    found = register(
+        ana, event.pk, [ME, Person(member_id=ben.pk), Person(child_id=noa.pk), Person(name="Oma")]
+    )
+
+    assert (found.state, found.party_size, taken(event)) == ("confirmed", 4, 4)
+    rows = found.attendees.values_list("slot", "name", "member", "child")
+    assert list(rows) == [
+        (0, str(ana), ana.pk, None),
+        (1, str(ben), ben.pk, None),
+        (2, "Noa", None, noa.pk),
+        (3, "Oma", None, None),
+    ]
+    assert list(found.claims.values_list("n", flat=True)) == [4]
+
+
+def test_a_party_that_does_not_fit_leaves_nothing_behind() -> None:
+    event = make_event(capacity=2)
+
+    with pytest.raises(ValidationError) as refused:
+        register(make_member(), event.pk, [ME, Person(), Person()])
+
+    assert code_of(refused) == "full"
+    assert (taken(event), Registration.objects.count(), Attendee.objects.count(), Mail.objects.count()) == (
+        0,
+        0,
+        0,
+        0,
+    )
+
+
+def test_without_a_limit_everybody_fits() -> None:
+    event = make_event(capacity=None)
+
+    register(make_member(), event.pk, [ME] * 12)
+
+    assert taken(event) == 12
+
+
+@pytest.mark.parametrize("size", [0, 13])
+def test_a_party_has_one_to_twelve_people(size: int) -> None:
+    with pytest.raises(ValidationError) as refused:
+        register(make_member(), make_event(capacity=None).pk, [ME] * size)
+
+    assert "party" in refused.value.message_dict
+
+
+def test_nobody_registers_other_peoples_children_or_partners() -> None:
+    mine, event = make_member(), make_event()
+    theirs = make_household(make_member())
+    child = make_child(theirs)
+
+    for stranger in (Person(child_id=child.pk), Person(member_id=make_member().pk)):
+        with pytest.raises(ValidationError) as refused:
+            register(mine, event.pk, [ME, stranger])
+        assert "party" in refused.value.message_dict
+    assert taken(event) == 0
+
+
+def test_the_same_member_on_two_devices_registers_once() -> None:
+    member, event = make_member(), make_event()
+    register(member, event.pk, [ME])
+
+    with pytest.raises(ValidationError) as refused:
+        register(member, event.pk, [ME])
+
+    assert (code_of(refused), taken(event)) == ("already_registered", 1)
+
+
+def test_two_parents_cannot_book_one_child_twice() -> None:
+    ana, ben = make_member(), make_member()
+    noa = make_child(make_household(ana, ben))
+    event = make_event()
+    register(ana, event.pk, [ME, Person(child_id=noa.pk)])
+
+    with pytest.raises(ValidationError, match="Noa") as refused:
+        register(ben, event.pk, [ME, Person(child_id=noa.pk)])
+
+    assert (code_of(refused), taken(event)) == ("already_registered", 2)
+    assert register(ben, event.pk, [ME]).party_size == 1
+
+
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [
+        ({"state": "cancelled"}, "closed"),
+        (
+            {"starts_at": clock.now() - timedelta(hours=5), "ends_at": clock.now() - timedelta(hours=3)},
+            "too_late",
+        ),
+        ({"starts_at": clock.now() - timedelta(hours=5), "ends_at": None}, "too_late"),
+    ],
+)
+def test_there_is_no_registering_for_what_is_called_off_or_over(how: dict[str, Any], code: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        register(make_member(), make_event(**how).pk, [ME])
+
+    assert code_of(refused) == code
+
+
+def test_a_draft_is_not_there_for_others() -> None:
+    with pytest.raises(Event.DoesNotExist):
+        register(make_member(), make_event(state="draft").pk, [ME])
+
+
+def test_who_comes_to_a_full_event_waits_in_order_and_moves_up_by_it() -> None:
+    event = make_event(capacity=2, waiting_list="strict")
+    first = register(make_member(), event.pk, [ME, Person()])
+    pair = register(make_member(), event.pk, [ME, Person()], wait=True)
+    single = register(make_member(), event.pk, [ME], wait=True)
+    assert [seats.position(row) for row in (first, pair, single)] == [None, 1, 2]
+
+    change_party(first.member, first.pk, [ME])
+    single.refresh_from_db()
+    assert (single.state, taken(event)) == ("waiting", 1), "the pair is first, and does not fit yet"
+
+    cancel(first.member, first.pk)
+    pair.refresh_from_db()
+    single.refresh_from_db()
+    assert (pair.state, single.state, taken(event)) == ("confirmed", "waiting", 2)
+    assert Mail.objects.filter(kind="event_moved_up", to=pair.member.email).count() == 1
+    assert list(pair.claims.values_list("n", flat=True)) == [2]
+
+
+def test_who_comes_after_somebody_waiting_does_not_slip_in() -> None:
+    event = make_event(capacity=3, waiting_list="strict")
+    register(make_member(), event.pk, [ME, Person()])
+    register(make_member(), event.pk, [ME, Person()], wait=True)
+
+    with pytest.raises(ValidationError) as refused:
+        register(make_member(), event.pk, [ME])
+
+    assert (code_of(refused), taken(event)) == ("full", 2)
+
+
+def test_without_a_waiting_list_nobody_waits() -> None:
+    event = make_event(capacity=1, waiting_list=None)
+    register(make_member(), event.pk, [ME])
+
+    with pytest.raises(ValidationError) as refused:
+        register(make_member(), event.pk, [ME], wait=True)
+
+    assert code_of(refused) == "full"
+
+
+def test_a_changed_party_keeps_slots_and_never_reuses_one() -> None:
+    member, event = make_member(), make_event(capacity=4)
+    row = register(member, event.pk, [ME, Person(name="Bo"), Person(name="Cy")])
+
+    changed = change_party(member, row.pk, [ME, Person(name="Cy"), Person(name="Di")], version=row.version)
+
+    assert list(changed.attendees.filter(is_live=True).values_list("slot", "name")) == [
+        (0, str(member)),
+        (2, "Cy"),
+        (3, "Di"),
+    ]
+    assert (changed.version, changed.next_slot, changed.min_serial, taken(event)) == (2, 4, 1, 3)
+
+
+def test_a_party_grows_only_if_it_fits() -> None:
+    member, event = make_member(), make_event(capacity=3)
+    row = register(member, event.pk, [ME])
+    register(make_member(), event.pk, [ME])
+
+    with pytest.raises(ValidationError) as refused:
+        change_party(member, row.pk, [ME, Person(name="Bo"), Person(name="Cy")])
+
+    assert (code_of(refused), taken(event), row.attendees.filter(is_live=True).count()) == ("full", 2, 1)
+    assert change_party(member, row.pk, [ME, Person(name="Bo")]).party_size == 2
+    assert (taken(event), Claim.objects.get(registration=row).n) == (3, 2)
+
+
+def test_a_party_changed_meanwhile_is_not_overwritten() -> None:
+    member, event = make_member(), make_event()
+    row = register(member, event.pk, [ME])
+    change_party(member, row.pk, [ME, Person(name="Bo")], version=1)
+
+    with pytest.raises(ValidationError) as refused:
+        change_party(member, row.pk, [ME], version=1)
+
+    assert (code_of(refused), taken(event)) == ("stale", 2)
+
+
+def test_cancelling_gives_the_places_back_once() -> None:
+    member, event = make_member(), make_event(capacity=2)
+    row = register(member, event.pk, [ME, Person()])
+
+    cancel(member, row.pk)
+    cancel(member, row.pk)
+
+    row.refresh_from_db()
+    assert (row.state, row.min_serial, taken(event)) == ("cancelled", 2, 0)
+    assert not Claim.objects.exists()
+    assert register(member, event.pk, [ME]).state == "confirmed", "and the way back is open"
+
+
+def test_who_was_named_takes_only_their_own_place_out() -> None:
+    ana, ben = make_member(), make_member()
+    make_household(ana, ben)
+    event = make_event()
+    row = register(ana, event.pk, [ME, Person(member_id=ben.pk)])
+
+    cancel(ben, row.pk)
+
+    row.refresh_from_db()
+    assert (row.state, row.party_size, taken(event)) == ("confirmed", 1, 1)
+    assert register(ben, event.pk, [ME]).state == "confirmed"
+
+
+def test_a_stranger_finds_no_registration_and_a_host_only_looks() -> None:
+    event = make_event()
+    row = register(make_member(), event.pk, [ME])
+
+    with pytest.raises(Registration.DoesNotExist):
+        cancel(make_member(), row.pk)
+    with pytest.raises(PermissionDenied):
+        cancel(event.host, row.pk)
+    with pytest.raises(PermissionDenied):
+        change_party(event.host, row.pk, [ME])
+    assert taken(event) == 1
+
+
+def test_the_room_opens_with_the_first_and_is_left_with_the_place() -> None:
+    ana, ben = make_member(), make_member()
+    make_household(ana, ben)
+    event = make_event(place=make_place())
+    row = register(ana, event.pk, [ME, Person(member_id=ben.pk)])
+    event.refresh_from_db()
+
+    def inside() -> set[int]:
+        return set(
+            Participant.objects.filter(room=event.room, left_seq=None).values_list("member", flat=True)
+        )
+
+    assert inside() == {event.host_id, ana.pk, ben.pk}
+    cancel(ana, row.pk)
+    assert inside() == {event.host_id}
+
+
+def test_everybody_in_the_party_with_an_account_gets_one_mail_in_their_language() -> None:
+    ana, ben = make_member(language="en"), make_member(language="de")
+    make_household(ana, ben)
+    event = make_event()
+
+    row = register(ana, event.pk, [ME, Person(member_id=ben.pk), Person(name="Oma")])
+
+    mails = {mail.to: mail for mail in Mail.objects.all()}
+    assert mails.keys() == {ana.email, ben.email}
+    assert (mails[ben.email].language, mails[ben.email].attachment_name) == ("de", "event.ics")
+    assert "METHOD:PUBLISH" in mails[ana.email].attachment
+    assert "?key=" in mails[ana.email].text and "?key=" not in mails[ben.email].text
+    registration.tell(row, "event_registered")
+    assert Mail.objects.count() == 2, "told again, nobody is told twice"
+
+
+def test_the_key_in_the_mail_opens_this_registration_and_no_other_text_does() -> None:
+    row = register(make_member(), make_event().pk, [ME])
+
+    assert registration.registration_by_key(registration.cancel_key(row)) == row
+    for wrong in ("", "x", registration.cancel_key(row)[:-1], row.public_id):
+        with pytest.raises(Registration.DoesNotExist):
+            registration.registration_by_key(wrong)
+
+
+def in_parallel(how_many: int, work: Any) -> list[Any]:
+    def one(number: int) -> Any:
+        try:
+            return work(number)
+        except ValidationError as refused:
+            return getattr(refused, "code", refused)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(how_many) as pool:
+        return list(pool.map(one, range(how_many)))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_forty_parties_at_once_sell_every_place_and_not_one_more() -> None:
+    event = make_event(capacity=50)
+    people = [make_member() for _ in range(40)]
+
+    answers = in_parallel(40, lambda n: register(people[n], event.pk, [ME] * (n % 4 + 1)))
+
+    seated = [row for row in answers if isinstance(row, Registration)]
+    assert {row for row in answers if not isinstance(row, Registration)} == {"full"}
+    assert (
+        taken(event) == sum(row.party_size for row in seated) == Attendee.objects.filter(is_live=True).count()
+    )
+    assert 47 <= taken(event) <= 50, "only a party of two to four can have found too few places"
+    for row in seated:
+        assert row.attendees.count() == row.party_size, "no half party"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_member_on_many_devices_at_once_gets_one_place() -> None:
+    event, member = make_event(capacity=10), make_member()
+
+    answers = in_parallel(8, lambda n: register(member, event.pk, [ME]))
+
+    assert (
+        sorted(str(answer) for answer in answers if not isinstance(answer, Registration))
+        == ["already_registered"] * 7
+    )
+    assert taken(event) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_the_condition_in_the_update_the_last_place_is_sold_twice() -> None:
+    """The witness: reading first and writing then, as the guard forbids, oversells."""
+    event = make_event(capacity=1)
+    Pool.objects.filter(event=event).update(capacity=1)
+    free = in_parallel(2, lambda n: Pool.objects.get(event=event).left)
+
+    sold = sum(left >= 1 for left in free)
+    assert sold == 2, "both read one free place before either wrote"
+    assert [registration._take(event, 1) for _ in range(2)] == [True, False], (
+        "the guarded update sells it once"
+    )
