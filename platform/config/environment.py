@@ -52,9 +52,13 @@ def ticket_keys(var: Path, *, may_make: bool) -> dict[int, bytes]:
             raise Refuse("TICKET_KEYS is not set. A public address needs its own: set it and start again.")
         text = _kept(var / "ticket_keys", lambda: f"1:{secrets.token_hex(32)}")
     try:
-        keys = {int(number): bytes.fromhex(key) for number, key in (pair.split(":") for pair in text.split(","))}
+        keys = {
+            int(number): bytes.fromhex(key) for number, key in (pair.split(":") for pair in text.split(","))
+        }
     except ValueError as wrong:
-        raise Refuse("TICKET_KEYS must read id:hex,id:hex with ids from 0 to 255 and 32 bytes each.") from wrong
+        raise Refuse(
+            "TICKET_KEYS must read id:hex,id:hex with ids from 0 to 255 and 32 bytes each."
+        ) from wrong
     if not all(0 <= number < 256 and len(key) == 32 for number, key in keys.items()):
         raise Refuse("TICKET_KEYS must read id:hex,id:hex with ids from 0 to 255 and 32 bytes each.")
     return keys
@@ -99,7 +103,10 @@ def mailer() -> dict[str, Any]:
         case "dummy":
             return {"BACKEND": "django.core.mail.backends.dummy.EmailBackend"}
         case "file":
-            return {"BACKEND": "django.core.mail.backends.filebased.EmailBackend", "OPTIONS": {"file_path": parts.path}}
+            return {
+                "BACKEND": "django.core.mail.backends.filebased.EmailBackend",
+                "OPTIONS": {"file_path": parts.path},
+            }
         case "smtp" | "smtps":
             options = {
                 "host": parts.hostname,

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from django.utils.csp import CSP
 from django.utils.translation import gettext_lazy as _
+from whitenoise.compress import Compressor
 
 from config.environment import Refuse, database, flag, mailer, secret, ticket_keys
 
@@ -22,13 +23,19 @@ _public = urlsplit(PUBLIC_URL)
 IS_LOOPBACK = _public.hostname in {"localhost", "127.0.0.1", "::1"}
 IS_HTTPS = _public.scheme == "https"
 if DEMO and not IS_LOOPBACK:
-    raise Refuse("DEMO=1 lets anybody sign in as anybody: it runs only where PUBLIC_URL is this machine itself.")
+    raise Refuse(
+        "DEMO=1 lets anybody sign in as anybody: it runs only where PUBLIC_URL is this machine itself."
+    )
 if not IS_LOOPBACK and not IS_HTTPS:
     raise Refuse("PUBLIC_URL must begin with https:// when it is not this machine itself.")
 
 SECRET_KEY = secret("SECRET_KEY", VAR, may_make=IS_LOOPBACK)
 TICKET_KEYS = ticket_keys(VAR, may_make=IS_LOOPBACK)
-ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "").split(",") if os.environ.get("ALLOWED_HOSTS") else [str(_public.hostname)]
+ALLOWED_HOSTS = (
+    os.environ.get("ALLOWED_HOSTS", "").split(",")
+    if os.environ.get("ALLOWED_HOSTS")
+    else [str(_public.hostname)]
+)
 if IS_LOOPBACK:
     ALLOWED_HOSTS = [*ALLOWED_HOSTS, "localhost", "127.0.0.1", "[::1]"]
 PROXY_COUNT = int(os.environ.get("PROXY_COUNT", "0"))
@@ -46,7 +53,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
-    "django.contrib.staticfiles",
+    "config.staticfiles.OnlyWhatIsUsed",
     "channels",
     "django_htmx",
     "rest_framework",
@@ -66,6 +73,7 @@ MIDDLEWARE = [
     "config.middleware.ProblemMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.compression.PageCompression",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -81,6 +89,7 @@ MIDDLEWARE = [
     "config.idempotency.IdempotencyMiddleware",
 ]
 
+SILENCED_SYSTEM_CHECKS = ["auth.W004"]  # addresses are unique, whatever their case: a constraint of Member
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
 WSGI_APPLICATION = "config.wsgi.application"
@@ -107,7 +116,11 @@ TEMPLATES = [
 DATABASES = {"default": database(VAR)}
 REDIS_URL = os.environ.get("REDIS_URL", "")
 CACHES = {
-    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {"socket_timeout": 0.2, "socket_connect_timeout": 0.2},  # limits are not worth a wait
+    }
     if REDIS_URL
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 }
@@ -123,9 +136,10 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*"]
 ACCOUNT_SIGNUP_FORM_CLASS = "community.forms.JoinForm"
-ACCOUNT_FORMS = {"signup": "config.accounts.SignupForm"}
 ACCOUNT_LOGIN_BY_CODE_ENABLED = True
 ACCOUNT_LOGIN_BY_CODE_MAX_ATTEMPTS = 5
+ACCOUNT_LOGIN_BY_CODE_TIMEOUT = 15 * 60
+ACCOUNT_CHANGE_EMAIL = True
 ACCOUNT_EMAIL_VERIFICATION = "mandatory"
 ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
 ACCOUNT_EMAIL_VERIFICATION_BY_CODE_MAX_ATTEMPTS = 5
@@ -136,6 +150,7 @@ ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_LOGOUT_REDIRECT_URL = "/"
 ACCOUNT_RATE_LIMITS = {} if RATE_LIMITS else False
 ALLAUTH_USER_CODE_FORMAT = {"numeric": False, "dashed": True, "length": 12}  # 20^12: 51 bits
+USERSESSIONS_ADAPTER = "config.accounts.SessionsAdapter"
 MFA_SUPPORTED_TYPES = ["webauthn", "totp", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = IS_LOOPBACK and not IS_HTTPS
@@ -186,7 +201,8 @@ STORAGES = {
     "staticfiles": {"BACKEND": "config.staticfiles.HashedFiles"},
 }
 WHITENOISE_MAX_AGE = 3600
-WHITENOISE_KEEP_ONLY_HASHED_FILES = False
+WHITENOISE_KEEP_ONLY_HASHED_FILES = True
+WHITENOISE_SKIP_COMPRESS_EXTENSIONS = [*Compressor.SKIP_COMPRESS_EXTENSIONS, "map"]  # read by nobody, minutes of work
 
 # Mail: rows of the outbox first, sent by the sweep
 MAILERS = {"default": mailer()}
@@ -195,13 +211,18 @@ DEFAULT_FROM_EMAIL = os.environ.get("MAIL_FROM", f"Euregio Circles <noreply@{_pu
 
 # API
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["config.authentication.BearerAuthentication", "config.authentication.CookieAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "config.authentication.BearerAuthentication",
+        "config.authentication.CookieAuthentication",
+    ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["config.parsing.StrictJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "config.pagination.KeysetPagination",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_THROTTLE_CLASSES": ["config.throttling.MemberThrottle", "config.throttling.AddressThrottle"] if RATE_LIMITS else [],
+    "DEFAULT_SCHEMA_CLASS": "config.schema.AutoSchema",
+    "DEFAULT_THROTTLE_CLASSES": ["config.throttling.MemberThrottle", "config.throttling.AddressThrottle"]
+    if RATE_LIMITS
+    else [],
     "DEFAULT_THROTTLE_RATES": {"member": "600/min", "address": "120/min"},
     "EXCEPTION_HANDLER": "config.problems.as_problem",
     "NUM_PROXIES": PROXY_COUNT,
@@ -215,6 +236,10 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
     "SERVE_INCLUDE_SCHEMA": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "config.schema.plain_texts",
+    ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
@@ -228,5 +253,8 @@ LOGGING = {
     "formatters": {"line": {"()": "config.logs.line_formatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": os.environ.get("LOG_LEVEL", "WARNING")},
-    "loggers": {"django.request": {"level": "ERROR"}, "django.security.DisallowedHost": {"level": "CRITICAL"}},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
+    },
 }

@@ -14,7 +14,9 @@ BACKLOG = 4096  # daphne's 50 refuses a room that comes back at once
 
 
 class Command(BaseCommand):
-    help = "Serves pages, API and sockets on one port; without --no-sweeps also sends mail and does later work."
+    help = (
+        "Serves pages, API and sockets on one port; without --no-sweeps also sends mail and does later work."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1")

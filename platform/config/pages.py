@@ -1,0 +1,235 @@
+"""Pages that draw from several floors: Today, the front page, the demo's door, and what every page carries."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import login
+from django.db.models import F, Sum
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.templatetags.static import static
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import check_for_language, gettext
+from django.views.decorators.cache import cache_control, never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from community import matching
+from community.models import Centre, Circle, HouseholdInvitation, Member
+from config.demo_people import demo_people
+from events.models import Event, Registration
+from realtime import clock, rooms
+from realtime.models import Mail, Participant
+
+VENDOR = settings.ROOT / "platform/config/static/vendor"
+YEAR_S = 365 * 86_400
+
+
+def frame(request: HttpRequest) -> dict[str, Any]:
+    """What base.html needs on every page. One query for who is signed in, none for others."""
+    member = request.user if isinstance(request.user, Member) else None
+    return {
+        "member": member,
+        "languages": settings.LANGUAGES,
+        "unread_total": unread_total(member) if member else 0,
+        "is_demo": settings.DEMO,
+        "theme": request.COOKIES.get("theme", ""),
+        "vendor": {
+            "font": (VENDOR / "figtree.woff2").exists(),
+            "scanner": (VENDOR / "barcode-detector.js").exists(),
+        },
+    }
+
+
+def unread_total(member: Member) -> int:
+    """Messages the member has not read, over all rooms that are not muted. One query."""
+    here = Participant.objects.filter(member=member.pk, left_seq=None, muted=False)
+    return here.aggregate(total=Sum(F("room__n") - F("read_n")))["total"] or 0
+
+
+@require_GET
+def home(request: HttpRequest) -> HttpResponse:
+    """Today for who is signed in, the front page for who is not."""
+    if isinstance(request.user, Member):
+        return today(request, request.user)
+    upcoming = Event.objects.visible_to(None).filter(state=Event.State.PUBLISHED).upcoming()
+    context = {
+        "events": upcoming.for_list()[:3],
+        "circles": Circle.objects.open_to(None).for_list().order_by("-size", "pk")[:3],
+        "centres": Centre.objects.select_related("place"),
+    }
+    return render(request, "site/welcome.html", context)
+
+
+def today(request: HttpRequest, member: Member) -> HttpResponse:
+    """What is next (its ticket one tap away), what is unread, one open task, one suggestion."""
+    now = clock.now()
+    coming = (
+        Registration.objects.live()
+        .filter(attendees__member=member, attendees__is_live=True, event__state=Event.State.PUBLISHED)
+        .filter(event__in=Event.objects.upcoming().values("pk"))
+        .select_related("event__place", "member")
+        .order_by("event__starts_at", "pk")
+    )[:4]
+    upcoming = list(coming)
+    hosting = (
+        Event.objects.filter(host=member, state=Event.State.PUBLISHED)
+        .upcoming()
+        .for_list()
+        .prefetch_related("pools")[:3]
+    )
+    context = {
+        "nav": "today",
+        "now": now,
+        "next": upcoming[0] if upcoming else None,
+        "later": upcoming[1:],
+        "hosting": hosting,
+        "rooms": [row for row in rooms.of_member(member) if row.unread][:5],
+        "invitation": HouseholdInvitation.objects.filter(email__iexact=member.email, state="open")
+        .select_related("inviter")
+        .first(),
+        "suggested_circle": matching.suggested_circle(member),
+        "suggested_event": matching_event(member) if not upcoming else None,
+    }
+    return render(request, "site/today.html", context)
+
+
+def matching_event(member: Member) -> Event | None:
+    """The next event near the member's home or work that they are not registered for. At most three queries."""
+    events = (
+        Event.objects.visible_to(member)
+        .filter(state=Event.State.PUBLISHED)
+        .exclude(registrations__member=member)
+        .upcoming()
+    )
+    profile = member.profile
+    town = profile.lives or profile.works
+    if town is not None:
+        nearby = events.near(town.lat, town.lon, 40).for_list().first()
+        if nearby is not None:
+            return nearby
+    return events.for_list().first()
+
+
+@require_GET
+def about(request: HttpRequest) -> HttpResponse:
+    return render(
+        request, "site/about.html", {"operator": settings.OPERATOR, "operator_email": settings.OPERATOR_EMAIL}
+    )
+
+
+@require_GET
+def privacy(request: HttpRequest) -> HttpResponse:
+    return render(
+        request,
+        "site/privacy.html",
+        {"operator": settings.OPERATOR, "operator_email": settings.OPERATOR_EMAIL},
+    )
+
+
+@require_GET
+def terms(request: HttpRequest) -> HttpResponse:
+    return render(request, "site/terms.html", {"operator": settings.OPERATOR})
+
+
+@require_GET
+def accessibility(request: HttpRequest) -> HttpResponse:
+    return render(request, "site/accessibility.html", {"operator_email": settings.OPERATOR_EMAIL})
+
+
+@require_GET
+def ticket_landing(request: HttpRequest) -> HttpResponse:
+    """Where a ticket's QR leads a curious phone camera: the code itself stays behind the #."""
+    return render(request, "site/ticket_landing.html")
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+def demo(request: HttpRequest) -> HttpResponse:
+    """With DEMO=1 only: sign in as one of six people in one click. Elsewhere there is no such page."""
+    if not settings.DEMO:
+        raise Http404
+    people = demo_people()
+    if request.method == "POST":
+        chosen = next((person for person in people if person.key == request.POST.get("person")), None)
+        if chosen is None:
+            raise Http404
+        login(request, chosen.member, backend=settings.AUTHENTICATION_BACKENDS[0])
+        return redirect("home")
+    return render(request, "site/demo.html", {"people": people})
+
+
+@never_cache
+@require_GET
+def demo_mail(request: HttpRequest) -> HttpResponse:
+    """With DEMO=1 only: the mails the site would have sent, the newest first."""
+    if not settings.DEMO:
+        raise Http404
+    mails = Mail.objects.order_by("-pk")
+    to = request.GET.get("to", "").strip()
+    if to:
+        mails = mails.filter(to__iexact=to)
+    number = request.GET.get("mail", "")
+    chosen = get_object_or_404(Mail, pk=number) if number.isdigit() else None
+    return render(request, "site/demo_mail.html", {"mails": mails[:50], "mail": chosen, "to": to})
+
+
+@require_POST
+def set_language(request: HttpRequest) -> HttpResponse:
+    """Remember the reader's language in the profile (signed in) and in a cookie, and go back."""
+    language = request.POST.get("language", "")
+    back = request.POST.get("next", "/")
+    if not url_has_allowed_host_and_scheme(back, {request.get_host()}):
+        back = "/"
+    answer = HttpResponseRedirect(back)
+    if language in dict(settings.LANGUAGES) and check_for_language(language):
+        if isinstance(request.user, Member):
+            Member.objects.filter(pk=request.user.pk).update(language=language)
+        answer.set_cookie(
+            settings.LANGUAGE_COOKIE_NAME,
+            language,
+            max_age=YEAR_S,
+            samesite="Lax",
+            secure=settings.IS_HTTPS,
+            httponly=True,
+        )
+    return answer
+
+
+@require_GET
+def offline(request: HttpRequest) -> HttpResponse:
+    return render(request, "offline.html")
+
+
+@require_GET
+@cache_control(max_age=0, must_revalidate=True)
+def service_worker(request: HttpRequest) -> HttpResponse:
+    """The service worker, at the root so that its scope is the whole site."""
+    return render(request, "site/sw.js", content_type="text/javascript")
+
+
+@require_GET
+@cache_control(max_age=3600)
+def manifest(request: HttpRequest) -> JsonResponse:
+    """The web app manifest (W3C), in the reader's language."""
+    icons = [
+        {"src": static("site/icon.svg"), "sizes": "any", "type": "image/svg+xml", "purpose": "any"},
+        {
+            "src": static("site/icon-maskable.svg"),
+            "sizes": "any",
+            "type": "image/svg+xml",
+            "purpose": "maskable",
+        },
+    ]
+    body = {
+        "name": "Euregio Circles",
+        "short_name": "Circles",
+        "description": gettext("Events and circles for newcomers in the Euregio Meuse-Rhine"),
+        "lang": request.LANGUAGE_CODE,
+        "start_url": "/",
+        "scope": "/",
+        "display": "standalone",
+        "background_color": "#fdfaf5",
+        "theme_color": "#00707c",
+        "icons": icons,
+    }
+    return JsonResponse(body, content_type="application/manifest+json")

@@ -1,0 +1,231 @@
+"""The few block components of the pages. A builtin library: templates need no {% load %}."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date, format_skeleton, format_time
+from django import template
+from django.forms import BaseForm, BoundField, CheckboxInput, CheckboxSelectMultiple, RadioSelect
+from django.forms.boundfield import BoundWidget
+from django.template.context import Context
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language, gettext
+
+from config.icons import ICONS
+from realtime import clock, ids
+
+register = template.Library()
+
+AVATAR_COLOURS = 6
+
+
+def _locale() -> Locale:
+    """The page's language as babel knows it; English is written the European way (1 June, 19:00)."""
+    language = (get_language() or "en").split("-")[0]
+    return Locale.parse("en_GB" if language == "en" else language)
+
+
+@register.simple_tag
+def icon(name: str, css: str = "") -> SafeString:
+    """A line icon, decorative: the text beside it (or a visually hidden one) says what it means."""
+    drawing = mark_safe(ICONS.get(name, ICONS["circles"]))  # noqa: S308 - our own constants
+    return format_html(
+        '<svg class="icon {}" width="24" height="24" viewBox="0 0 24 24" aria-hidden="true" focusable="false">{}</svg>',
+        css,
+        drawing,
+    )
+
+
+@register.simple_tag
+def mark(css: str = "") -> SafeString:
+    """The mark: three overlapping rings. Decorative."""
+    rings = '<circle cx="11" cy="11" r="7"/><circle cx="21" cy="11" r="7"/><circle cx="16" cy="20" r="7"/>'
+    return format_html(
+        '<svg class="mark {}" width="32" height="32" viewBox="0 0 32 32" aria-hidden="true" focusable="false">{}</svg>',
+        css,
+        mark_safe(rings),
+    )
+
+
+@register.simple_tag
+def avatar(member: Any, size: str = "m", named: bool = False) -> SafeString:
+    """Initials in rings, in a colour that stays with the member. Sizes s, m, l.
+
+    Decorative where the name stands beside it; `named=True` gives it the name as its own label.
+    """
+    name = str(getattr(member, "display_name", "") or member or "").strip()
+    words = [word for word in name.replace("-", " ").split() if word[0].isalnum()]
+    initials = "".join(word[0] for word in (words[:1] + words[1:][-1:])).upper() or "·"
+    colour = int(getattr(member, "pk", None) or 0) % AVATAR_COLOURS
+    label = (
+        format_html('role="img" aria-label="{}" title="{}"', name, name)
+        if named
+        else mark_safe('aria-hidden="true"')
+    )
+    return format_html(
+        '<span class="avatar avatar--{} avatar--c{}" {}>{}</span>', size, colour, label, initials
+    )
+
+
+def _choice_groups(field: BoundField) -> list[tuple[str, list[BoundWidget]]]:
+    """The choices of a radio or checkbox field, by group; those without a group stand together, unnamed."""
+    widget = field.field.widget
+    attrs = field.build_widget_attrs({"id": field.auto_id} if field.auto_id else {})
+    groups: list[tuple[str, list[BoundWidget]]] = []
+    for name, options, _ in widget.optgroups(
+        field.html_name, widget.format_value(field.value()) or [], attrs
+    ):
+        shown = [BoundWidget(widget, option, field.form.renderer) for option in options]
+        if groups and groups[-1][0] == (name or ""):
+            groups[-1][1].extend(shown)
+        else:
+            groups.append((name or "", shown))
+    return groups
+
+
+@register.inclusion_tag("components/field.html")
+def field(bound: BoundField, label: str = "", help: str = "", unlabelled: bool = False) -> dict[str, Any]:  # noqa: A002
+    """A form field with its label, help and errors, tied together for screen readers.
+
+    Checkbox and radio groups become chips. `label` and `help` replace the form's own words.
+    """
+    widget = bound.field.widget
+    kind = "line"
+    if bound.is_hidden:
+        kind = "hidden"
+    elif isinstance(widget, (CheckboxSelectMultiple, RadioSelect)):
+        kind = "choices"
+    elif isinstance(widget, CheckboxInput):
+        kind = "check"
+    return {
+        "field": bound,
+        "kind": kind,
+        "label": label or bound.label,
+        "help": help or bound.help_text,
+        "unlabelled": unlabelled,
+        "optional": not bound.field.required and kind == "line",
+        "groups": _choice_groups(bound) if kind == "choices" else (),
+    }
+
+
+@register.inclusion_tag("components/form_errors.html")
+def form_errors(form: BaseForm) -> dict[str, Any]:
+    """What is wrong with the form as a whole, and a count of the fields to look at."""
+    hidden = [(bound.label, error) for bound in form.hidden_fields() for error in bound.errors]
+    wrong = [bound for bound in form.visible_fields() if bound.errors]
+    return {"form": form, "hidden": hidden, "wrong": wrong}
+
+
+@register.inclusion_tag("components/empty.html")
+def empty(icon: str, title: str, text: str = "", url: str = "", label: str = "") -> dict[str, str]:
+    """What a list says when there is nothing in it: what to do next."""
+    return {"icon": icon, "title": title, "text": text, "url": url, "label": label}
+
+
+@register.inclusion_tag("components/date_tile.html")
+def date_tile(moment: date | None) -> dict[str, Any]:
+    """The day of an event as a tile. `moment` is already on the wall clock of its zone."""
+    if moment is None:
+        return {}
+    locale = _locale()
+    return {
+        "weekday": format_skeleton("EEE", moment, locale=locale).rstrip("."),
+        "day": str(moment.day),
+        "month": format_date(moment, "LLL", locale=locale).rstrip("."),
+        "iso": f"{moment:%Y-%m-%d}",
+        "full": format_date(moment, "full", locale=locale),
+    }
+
+
+@register.inclusion_tag("components/seats.html")
+def seats(pool: Any) -> dict[str, Any]:
+    """The seats bar of a pool; nothing where there is no limit."""
+    limited = pool is not None and pool.capacity is not None
+    few = limited and 0 < pool.left <= max(2, pool.capacity // 10)
+    return {"pool": pool, "limited": limited, "few": few}
+
+
+def _on_wall_clock(moment: datetime, zone: str | tzinfo | None) -> datetime:
+    if isinstance(zone, str) and zone:
+        zone = ZoneInfo(zone)
+    return moment.astimezone(zone or timezone.get_current_timezone())
+
+
+@register.filter
+def when(moment: datetime | None, zone: str | tzinfo | None = None) -> str:
+    """`Tue, 1 Jun, 19:00` in the page's language, on the clock of `zone` (default: the reader's).
+
+    Plain text, so that mails can use it too. The year is named only when it is not this one.
+    """
+    if not moment:
+        return gettext("date to be announced")
+    local = _on_wall_clock(moment, zone)
+    skeleton = "MMMEd" if local.year == clock.now().year else "yMMMEd"
+    day = format_skeleton(skeleton, local, locale=_locale())
+    return f"{day}, {_time(local)}"
+
+
+@register.filter
+def day(moment: date | None, zone: str | tzinfo | None = None) -> str:
+    """`Tuesday 1 June 2027` in the page's language."""
+    if not moment:
+        return gettext("date to be announced")
+    local = _on_wall_clock(moment, zone) if isinstance(moment, datetime) else moment
+    return format_date(local, "full", locale=_locale())
+
+
+def _time(local: datetime) -> str:
+    return str(format_time(local, "HH:mm", tzinfo=local.tzinfo, locale=_locale()))
+
+
+@register.filter(name="clock")
+def clock_time(moment: datetime | None, zone: str | tzinfo | None = None) -> str:
+    """`19:00`, on the clock of `zone` (default: the reader's)."""
+    return _time(_on_wall_clock(moment, zone)) if moment else ""
+
+
+@register.filter
+def language_name(code: str) -> str:
+    """The name of a BCP 47 language code in the page's language; the code itself where nobody named it."""
+    try:
+        name = Locale.parse(code, sep="-").get_display_name(_locale())
+    except (ValueError, UnknownLocaleError):
+        return code
+    return name[:1].upper() + name[1:] if name else code
+
+
+@register.filter
+def public_id(value: Any) -> str:
+    """A row or its key as URLs and the API write it."""
+    return ids.encode(value if isinstance(value, int) else value.pk)
+
+
+@register.simple_tag(takes_context=True)
+def url_with(context: Context, **changes: Any) -> str:
+    """This page's query string with some parameters changed; an empty value takes one away."""
+    query = context["request"].GET.copy()
+    for name, value in changes.items():
+        if value in (None, ""):
+            query.pop(name, None)
+        else:
+            query[name] = value
+    return f"?{query.urlencode()}"
+
+
+@register.filter
+def text(row: Any, name: str) -> str:
+    """`name` (title, name, description) of an event or circle in the reader's language where somebody translated it."""
+    return str(row.text(name))
+
+
+@register.filter
+def text_language(row: Any) -> str:
+    """The language in which `text` answers, for the `lang` attribute around it."""
+    language = (get_language() or "en").split("-")[0]
+    return language if language in row.translations else str(row.language)

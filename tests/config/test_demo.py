@@ -1,0 +1,60 @@
+"""The demo region: complete, believable to the rules, and the same when it is loaded twice."""
+
+import pytest
+from django.core.management import call_command
+from django.db.models import Count, F, Q
+
+from community.models import Circle, Household, Member, Role
+from config.demo_people import ORDER
+from events.models import Event, Pool, Registration
+from realtime.models import Entry, Room
+
+
+def everything():
+    models = (Member, Household, Circle, Role, Event, Registration, Entry, Room)
+    return {model.__name__: model.objects.count() for model in models}
+
+
+@pytest.mark.django_db
+def test_the_region_lives_and_loading_it_again_adds_nothing(client, settings):
+    settings.DEMO = True
+    call_command("demo", quiet=True)
+    first = everything()
+
+    assert first["Member"] >= 55
+    assert first["Circle"] == 14
+    assert first["Event"] >= 75
+    assert first["Registration"] >= 150
+    assert Entry.objects.filter(kind=Entry.Kind.MESSAGE).count() >= 300
+    assert set(Member.objects.values_list("language", flat=True)) == {"en", "nl", "de", "fr"}
+    for room in Room.objects.all():  # every log is dense
+        rows = room.entries.aggregate(rows=Count("pk"), messages=Count("pk", filter=Q(kind="message")))
+        assert (rows["rows"], rows["messages"]) == (room.head, room.n)
+    assert not Pool.objects.filter(taken__gt=F("capacity")).exists()
+
+    call_command("demo", quiet=True)
+    assert everything() == first
+
+    page = client.get("/demo/")
+    assert [person.key for person in page.context["people"]] == list(ORDER)
+    for key in ORDER:
+        assert client.post("/demo/", {"person": key}).status_code == 302
+        assert client.get("/").context["nav"] == "today"
+
+
+@pytest.mark.django_db
+def test_without_demo_there_is_no_such_page(client, settings):
+    settings.DEMO = False
+    assert client.get("/demo/").status_code == 404
+    assert client.post("/demo/", {"person": "member"}).status_code == 404
+    assert client.get("/demo/mail/").status_code == 404
+
+
+@pytest.mark.django_db
+def test_a_crowd_has_the_size_that_was_asked_for():
+    call_command("demo", quiet=True, members=1200, events=300, messages=1500)
+    assert Member.objects.count() == 1200
+    assert Event.objects.count() == 300
+    assert Entry.objects.filter(kind=Entry.Kind.MESSAGE).count() == 1500
+    room = Room.objects.filter(kind=Room.Kind.CIRCLE).order_by("-head").first()
+    assert room.entries.count() == room.head
