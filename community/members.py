@@ -40,7 +40,13 @@ def join(member: Member, language: str) -> None:
 
 
 def profile_of(member: Member) -> Profile:
-    """The member's profile with both places and the centre. One query (two for a member who never had one)."""
+    """The member's profile with both places and the centre.
+
+    No query for who is signed in (it came with them), one for others, two for a member who never had one.
+    """
+    here = member._state.fields_cache.get("profile")
+    if isinstance(here, Profile):
+        return here
     rows = Profile.objects.select_related("lives", "works", "centre")
     profile = rows.filter(member=member).first()
     if profile is None:
@@ -67,6 +73,7 @@ def set_profile(member: Member, changes: Mapping[str, Any]) -> Profile:
 
     A member without a home centre gets the one nearest to where they live.
     """
+    member._state.fields_cache.pop("profile", None)  # what the caller holds is the past in a moment
     member = Member.objects.select_for_update().get(pk=member.pk)
     profile, _created = Profile.objects.select_for_update().get_or_create(member=member)
     if "display_name" in changes and not changes["display_name"].strip():

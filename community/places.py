@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from community.models.places import Interest, Place, PlaceName, Postcode, fold, interest_id, kilometres
 
@@ -140,8 +140,15 @@ def load_interests(interest: type[Any] = Interest) -> int:
 
 
 def suggest(start: str, limit: int = 8) -> list[Place]:
-    """Towns a name or postcode of which begins with `start`, the largest first. One query; none for no text."""
-    return list(Place.objects.named(start[:LONGEST_NAME])[:limit]) if start.strip() else []
+    """Towns a name or postcode of which begins with `start`: those called just that at home first, then the largest.
+
+    One query; none for no text.
+    """
+    if not start.strip():
+        return []
+    start = start[:LONGEST_NAME]
+    own = PlaceName.objects.filter(place=OuterRef("pk"), name=OuterRef("name"), folded=fold(start))
+    return list(Place.objects.named(start).order_by(Exists(own).desc(), "-population", "pk")[:limit])
 
 
 def meant(text: str) -> list[Place]:

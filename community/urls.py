@@ -18,7 +18,6 @@ urlpatterns = [
     path("me/household/<id:pk>/<slug:answer>/", views.household_answer, name="household_answer"),
     path("circles/", views.circle_list, name="circles"),
     path("circles/new/", views.circle_new, name="circle_new"),
-    path("circles/<id:pk>/", views.circle, name="circle"),
     path("circles/<id:pk>/join/", views.circle_join, name="circle_join"),
     path("circles/<id:pk>/leave/", views.circle_leave, name="circle_leave"),
     path("circles/<id:pk>/people/<id:member_id>/<slug:answer>/", views.circle_person, name="circle_person"),

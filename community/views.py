@@ -292,9 +292,11 @@ def circle_new(request: HttpRequest) -> HttpResponse:
     return render(request, "community/circle_new.html", {"nav": "circles", "form": form})
 
 
-@require_GET
-def circle(request: HttpRequest, pk: int) -> HttpResponse:
-    """A circle: what it is about, who is in it (for members), and the way in or out."""
+def circle_context(request: HttpRequest, pk: int) -> dict[str, Any]:
+    """What the page of a circle shows of this floor: what it is about, who is in it (for members), the way in or out.
+
+    Raises Circle.DoesNotExist for who may not know of it.
+    """
     member = request.user if isinstance(request.user, Member) else None
     invitation = request.GET.get("invitation", "")
     chosen = circles.circle_for(member, pk, invitation=invitation)
@@ -302,7 +304,7 @@ def circle(request: HttpRequest, pk: int) -> HttpResponse:
     is_host = place is not None and place.is_host
     people = circles.members_of(chosen)
     home = members.profile_of(member) if member else None
-    context = {
+    return {
         "nav": "circles",
         "circle": chosen,
         "description": texts.to_html(chosen.text("description")),
@@ -316,7 +318,6 @@ def circle(request: HttpRequest, pk: int) -> HttpResponse:
         "invitation": invitation,
         "invitation_link": _invitation_link(request, chosen) if is_host else "",
     }
-    return render(request, "community/circle.html", context)
 
 
 def _invitation_link(request: HttpRequest, chosen: Circle) -> str:

@@ -58,7 +58,10 @@ def scans_of(event: Event) -> QuerySet[Scan]:
 
 def truth_of(scans: list[Scan]) -> Truth:
     """What those scans say, gates that are no longer trusted left out. No query."""
-    return truth(map(Fact.of, scans), {scan.gate_id: scan.gate.distrust_from for scan in scans if scan.gate.distrust_from})
+    return truth(
+        map(Fact.of, scans),
+        {scan.gate_id: scan.gate.distrust_from for scan in scans if scan.gate.distrust_from},
+    )
 
 
 def board(event: Event, scans: list[Scan] | None = None, coming: tuple[int, int] | None = None) -> Board:
@@ -74,7 +77,9 @@ def board(event: Event, scans: list[Scan] | None = None, coming: tuple[int, int]
         inside=told.inside,
         parties=parties,
         parties_arrived=len({party for (party, _slot), one in told.standing.items() if one.first}),
-        conflicts=sum(any(one.status == CONFLICT for one in slots.values()) for slots in told.outcomes.values()),
+        conflicts=sum(
+            any(one.status == CONFLICT for one in slots.values()) for slots in told.outcomes.values()
+        ),
         refused=sum(scan.is_refused for scan in scans),
         cursor=scans[-1].order if scans else 0,
         gates=[GateLine(scan.gate, counted[gate], scan.received_at) for gate, scan in last.items()],
@@ -82,7 +87,9 @@ def board(event: Event, scans: list[Scan] | None = None, coming: tuple[int, int]
 
 
 def _coming(event: Event) -> tuple[int, int]:
-    sums = event.registrations.filter(state__in=COMING).aggregate(people=Sum("party_size"), parties=Count("pk"))
+    sums = event.registrations.filter(state__in=COMING).aggregate(
+        people=Sum("party_size"), parties=Count("pk")
+    )
     return sums["people"] or 0, sums["parties"]
 
 
@@ -175,14 +182,16 @@ def _guest(row: Attendee, one: Standing, gate_names: dict[int, str]) -> Guest:
 def door_log(event: Event, since: int, cards_since: datetime | None = None) -> dict[str, Any]:
     """What a gate needs to work by itself: keys, revoked serials, cards, the scans after `since`, counts.
 
-    `cards_since` leaves out the cards of registrations unchanged since then. Five queries, whatever the
+    `cards_since` leaves out the cards of registrations unchanged since then. At most six queries, whatever the
     numbers; times are aware (UTC). At most 2,000 scans at once: `more` says that there are others.
     """
     scans = list(scans_of(event))
     told = truth_of(scans)
     fresh = [scan for scan in scans if scan.order > since][:LOG_PAGE]
     now = board(event, scans)
-    parties = Registration.objects.filter(event=event).prefetch_related("attendees__member", "attendees__child")
+    parties = Registration.objects.filter(event=event).prefetch_related(
+        "attendees__member", "attendees__child"
+    )
     rows = list(parties.order_by("pk"))
     return {
         "cursor": fresh[-1].order if fresh else max(since, 0) if since <= now.cursor else now.cursor,

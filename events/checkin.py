@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Max, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from community.models import Member
@@ -27,7 +27,17 @@ FUTURE = timedelta(seconds=5)
 CLOSES_AFTER = timedelta(hours=2)
 ALREADY = "already_admitted"
 REFUSED = "refused"
-REASONS = ("unknown", "wrong_event", "cancelled", "unpaid", "not_yet", "too_late", "revoked", "forged", "id_reused")
+REASONS = (
+    "unknown",
+    "wrong_event",
+    "cancelled",
+    "unpaid",
+    "not_yet",
+    "too_late",
+    "revoked",
+    "forged",
+    "id_reused",
+)
 IN_FRAME = 40  # scans told one by one on the live topic; a larger upload only says that there is more
 State = Registration.State
 
@@ -98,7 +108,9 @@ class Party:
     names: dict[int, str] = field(default_factory=dict)
 
 
-def record(gate: Gate, readings: Sequence[Reading], clock: DeviceClock, *, by: Member | None = None) -> Recorded:
+def record(
+    gate: Gate, readings: Sequence[Reading], clock: DeviceClock, *, by: Member | None = None
+) -> Recorded:
     """Store what a paired gate scanned and answer each scan with the truth of now.
 
     Serialised by the event's row. A scan that is known already (same id, same content) is not stored again.
@@ -112,7 +124,9 @@ def record(gate: Gate, readings: Sequence[Reading], clock: DeviceClock, *, by: M
     return _record(locked, readings, clock, by)
 
 
-def record_as(member: Member, event_id: int, name: str, readings: Sequence[Reading], clock: DeviceClock) -> Recorded:
+def record_as(
+    member: Member, event_id: int, name: str, readings: Sequence[Reading], clock: DeviceClock
+) -> Recorded:
     """As `record`, for a member's own page at the door, as the gate of that name.
 
     The right, the gate and the lock are one query; at its first use a few more. Raises Event.DoesNotExist,
@@ -130,7 +144,9 @@ def record_as(member: Member, event_id: int, name: str, readings: Sequence[Readi
         return _record(locked, readings, clock, member)
 
 
-def _record(locked: Callable[[], Gate | None], readings: Sequence[Reading], clock: DeviceClock, by: Member | None) -> Recorded:
+def _record(
+    locked: Callable[[], Gate | None], readings: Sequence[Reading], clock: DeviceClock, by: Member | None
+) -> Recorded:
     read = [_read(reading) for reading in readings]
     for is_last_try in (False, True):
         try:
@@ -139,7 +155,9 @@ def _record(locked: Callable[[], Gate | None], readings: Sequence[Reading], cloc
                 if gate is None:
                     raise Gate.DoesNotExist
                 return _Door(gate, clock, by, read).take()
-        except IntegrityError:  # the same scan id was stored for another event at this very moment: now it is known
+        except (
+            IntegrityError
+        ):  # the same scan id was stored for another event at this very moment: now it is known
             if is_last_try:
                 raise
     raise AssertionError("two tries, each answers or raises")
@@ -168,7 +186,11 @@ def _read(reading: Reading) -> _Read:
     if reading.kind == Scan.Kind.UNDO and not (reading.code or reading.ticket):
         return _Read(reading)
     try:
-        ticket = tickets.read_queued(reading.ticket, reading.proof) if reading.ticket else tickets.read(reading.code)
+        ticket = (
+            tickets.read_queued(reading.ticket, reading.proof)
+            if reading.ticket
+            else tickets.read(reading.code)
+        )
     except Unreadable as wrong:
         return _Read(reading, reason=wrong.reason)
     return _Read(reading, ticket)
@@ -187,7 +209,9 @@ class _Door:
         for scan in self._stored(mine):
             self._keep(scan)
         self.parties = _parties(self.event, mine | {party for party in self.by_party if party})
-        self.head = self.first = max((scan.order for rows in self.by_party.values() for scan in rows), default=0)
+        self.head = self.first = max(
+            (scan.order for rows in self.by_party.values() for scan in rows), default=0
+        )
         self.new: list[Scan] = []
 
     def _keep(self, scan: Scan) -> None:
@@ -199,13 +223,16 @@ class _Door:
         """In one query: these scans if known, what they undo, all scans of these parties, and the newest of the log."""
         ids = [one.reading.id for one in self.read]
         undone = [one.reading.undoes for one in self.read if one.reading.undoes]
-        of_event = Scan.objects.filter(event=self.event)
         parties = Q(registration__in=registrations)
         if undone:
-            parties |= Q(registration__in=Scan.objects.filter(pk__in=undone, event=self.event).values("registration"))
+            parties |= Q(
+                registration__in=Scan.objects.filter(pk__in=undone, event=self.event).values("registration")
+            )
         early = Q(registration=None, kind=Scan.Kind.UNDO)  # came before what they undo
-        newest = Q(order=of_event.order_by().values("event").annotate(head=Max("order")).values("head"))
-        rows = Scan.objects.filter(Q(pk__in=[*ids, *undone]) | Q(event=self.event) & (parties | early | newest))
+        newest = Q(order=Scan.objects.filter(event=self.event).order_by("-order").values("order")[:1])
+        rows = Scan.objects.filter(
+            Q(pk__in=[*ids, *undone]) | Q(event=self.event) & (parties | early | newest)
+        )
         return rows.select_related("gate")
 
     def take(self) -> Recorded:
@@ -222,14 +249,25 @@ class _Door:
     def _news(self, answers: Sequence[Answer]) -> dict[str, Any]:
         """For the board and the other gates: a hint, and the newest scans without any name."""
         fresh = {scan.pk for scan in self.new}
-        told = [{"id": str(one.id), "status": one.status, "reason": one.reason} for one in answers if one.id in fresh]
+        told = [
+            {"id": str(one.id), "status": one.status, "reason": one.reason}
+            for one in answers
+            if one.id in fresh
+        ]
         news: dict[str, Any] = {"cursor": self.head, "after": self.first, "gate": self.gate.name}
         return news | ({"scans": told} if len(told) <= IN_FRAME else {})
 
     def _truth(self, party: int | None = None) -> Truth:
         """Of one party, or of all that are loaded."""
-        rows = [*self.by_party[party], *self.by_party[None]] if party else [one for rows in self.by_party.values() for one in rows]
-        return truth(map(Fact.of, rows), {one.gate_id: one.gate.distrust_from for one in rows if one.gate.distrust_from})
+        rows = (
+            [*self.by_party[party], *self.by_party[None]]
+            if party
+            else [one for rows in self.by_party.values() for one in rows]
+        )
+        return truth(
+            map(Fact.of, rows),
+            {one.gate_id: one.gate.distrust_from for one in rows if one.gate.distrust_from},
+        )
 
     def _answer(self, one: _Read) -> Answer:
         reading = one.reading
@@ -302,7 +340,10 @@ class _Door:
         if not reason and (not here or not scan.slots):
             reason = "unknown"
         if reading.decision == REFUSED:
-            scan.is_refused, scan.reason = True, reason or (reading.reason if reading.reason in REASONS else "")
+            scan.is_refused, scan.reason = (
+                True,
+                reason or (reading.reason if reading.reason in REASONS else ""),
+            )
         elif reason:
             scan.is_refused, scan.reason = True, reason
         elif ticket and reading.decision != ADMITTED and not reading.forced:
@@ -313,12 +354,18 @@ class _Door:
         party = self.parties[ticket.registration]
         if scan.kind == Scan.Kind.OUT:
             return
-        scan.reason = _reason(self.event, party, ticket, self.now) or ("" if scan.slots & party.live else "revoked")
+        scan.reason = _reason(self.event, party, ticket, self.now) or (
+            "" if scan.slots & party.live else "revoked"
+        )
         if scan.reason:
             scan.is_refused = True
             return
         standing = self._truth(ticket.registration).standing
-        free = sum(1 << slot for slot in slots_in(scan.slots & party.live) if not _of(standing, ticket.registration, slot).inside)
+        free = sum(
+            1 << slot
+            for slot in slots_in(scan.slots & party.live)
+            if not _of(standing, ticket.registration, slot).inside
+        )
         if free:
             scan.slots = free
         else:
@@ -334,7 +381,9 @@ class _Door:
     def _told(self, scan: Scan, asked: int) -> Answer:
         """What is true of a stored scan now."""
         if scan.kind == Scan.Kind.UNDO:
-            return Answer(scan.pk, REFUSED if scan.is_refused else self._undo_status(scan), scan.reason, scan.at)
+            return Answer(
+                scan.pk, REFUSED if scan.is_refused else self._undo_status(scan), scan.reason, scan.at
+            )
         if scan.is_refused and (scan.reason or not scan.registration_id):
             return Answer(scan.pk, REFUSED, scan.reason, scan.at)
         told = self._truth(scan.registration_id)
@@ -346,7 +395,9 @@ class _Door:
     def _undo_status(self, undo: Scan) -> str:
         """undone, or refused when it came too late or from a gate that may not; what is unknown waits as undone."""
         target = self.scans.get(undo.undoes) if undo.undoes else None
-        return "undone" if target is None or target.pk in self._truth(undo.registration_id).undone else REFUSED
+        return (
+            "undone" if target is None or target.pk in self._truth(undo.registration_id).undone else REFUSED
+        )
 
     def _slot(self, told: Truth, scan: Scan, slot: int) -> SlotAnswer:
         party = self.parties.get(scan.registration_id or 0)
@@ -378,7 +429,10 @@ def _summary(statuses: set[str]) -> str:
 
 def _reason(event: Event, party: Party, ticket: Ticket, now: datetime) -> str:
     """Why the server says no to a genuine ticket of this event; empty when it does not."""
-    if party.state in (State.CANCELLED, State.DECLINED, State.EXPIRED) or event.state == Event.State.CANCELLED:
+    if (
+        party.state in (State.CANCELLED, State.DECLINED, State.EXPIRED)
+        or event.state == Event.State.CANCELLED
+    ):
         return "cancelled"
     if ticket.serial < party.min_serial:
         return "revoked"

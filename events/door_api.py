@@ -56,7 +56,9 @@ class GateAuthentication(BaseAuthentication):
             return None
         gate = gates.gate_for_token(token.strip())
         if gate is None:
-            raise exceptions.AuthenticationFailed(_("This gate was closed. Pair the phone again with the host's code."))
+            raise exceptions.AuthenticationFailed(
+                _("This gate was closed. Pair the phone again with the host's code.")
+            )
         return AtGate(gate), gate
 
     def authenticate_header(self, request: Request) -> str:
@@ -92,13 +94,17 @@ class PairingIn(serializers.Serializer[Any]):
 class CloseIn(serializers.Serializer[Any]):
     """From when on nothing counts that the gate scanned; absent: all of it counts."""
 
-    distrust_from = serializers.DateTimeField(required=False, allow_null=True, default=None, default_timezone=UTC)
+    distrust_from = serializers.DateTimeField(
+        required=False, allow_null=True, default=None, default_timezone=UTC
+    )
 
 
 class ClockIn(serializers.Serializer[Any]):
     """How far the device's clock is behind the server's, and how long it took to ask."""
 
-    offset_ms = serializers.IntegerField(required=False, allow_null=True, default=None, min_value=-FAR_MS, max_value=FAR_MS)
+    offset_ms = serializers.IntegerField(
+        required=False, allow_null=True, default=None, min_value=-FAR_MS, max_value=FAR_MS
+    )
     rtt_ms = serializers.IntegerField(required=False, allow_null=True, default=None)
 
 
@@ -106,17 +112,33 @@ class ScanIn(serializers.Serializer[Any]):
     """One scan."""
 
     id = serializers.UUIDField()
-    code = serializers.CharField(required=False, allow_null=True, allow_blank=True, default="", max_length=2000)
-    ticket = serializers.CharField(required=False, allow_null=True, allow_blank=True, default="", max_length=200)
-    proof = serializers.CharField(required=False, allow_null=True, allow_blank=True, default="", max_length=200)
+    code = serializers.CharField(
+        required=False, allow_null=True, allow_blank=True, default="", max_length=2000
+    )
+    ticket = serializers.CharField(
+        required=False, allow_null=True, allow_blank=True, default="", max_length=200
+    )
+    proof = serializers.CharField(
+        required=False, allow_null=True, allow_blank=True, default="", max_length=200
+    )
     slots = serializers.ListField(
-        child=serializers.IntegerField(min_value=0, max_value=SLOTS - 1), required=False, allow_null=True, default=None, max_length=SLOTS
+        child=serializers.IntegerField(min_value=0, max_value=SLOTS - 1),
+        required=False,
+        allow_null=True,
+        default=None,
+        max_length=SLOTS,
     )
     kind = serializers.ChoiceField(Scan.Kind.choices, required=False, default=Scan.Kind.IN)
     undoes = serializers.UUIDField(required=False, allow_null=True, default=None)
-    scanned_at = serializers.DateTimeField(required=False, allow_null=True, default=None, default_timezone=UTC)
-    decision = serializers.ChoiceField(["admitted", "refused"], required=False, allow_null=True, allow_blank=True, default="")
-    reason = serializers.CharField(required=False, allow_null=True, allow_blank=True, default="", max_length=40)
+    scanned_at = serializers.DateTimeField(
+        required=False, allow_null=True, default=None, default_timezone=UTC
+    )
+    decision = serializers.ChoiceField(
+        ["admitted", "refused"], required=False, allow_null=True, allow_blank=True, default=""
+    )
+    reason = serializers.CharField(
+        required=False, allow_null=True, allow_blank=True, default="", max_length=40
+    )
     forced = serializers.BooleanField(required=False, default=False)
 
 
@@ -126,7 +148,7 @@ class CheckInsIn(serializers.Serializer[Any]):
     event = IdField(required=False)
     gate = serializers.CharField(required=False, max_length=gates.NAME_LENGTH)
     clock = ClockIn(required=False, allow_null=True, default=None)
-    scans = serializers.ListField(child=serializers.JSONField(), min_length=1, max_length=MOST_SCANS)
+    scans = serializers.ListField(child=serializers.JSONField(allow_null=True), min_length=1, max_length=MOST_SCANS)
 
 
 class Gates(APIView):
@@ -176,17 +198,24 @@ class CheckIns(DoorView):
             told = checkin.record_as(member_of(request), asked["event"], asked["gate"], readings, device)
         answers = iter(told.answers)
         results = [
-            _answer_data(told.event, next(answers)) if isinstance(one, Reading) else {"id": one, "status": "refused", "reason": "unknown", "slots": []}
+            _answer_data(told.event, next(answers))
+            if isinstance(one, Reading)
+            else {"id": one, "status": "refused", "reason": "unknown", "slots": []}
             for one in shown
         ]
-        return Response({"server_time": _moment(told.event, told.server_time), "cursor": told.cursor, "results": results})
+        return Response(
+            {"server_time": _moment(told.event, told.server_time), "cursor": told.cursor, "results": results}
+        )
 
 
 class DoorLog(DoorView):
     """What a gate follows."""
 
     @extend_schema(
-        parameters=[OpenApiParameter("since", int, description="The cursor of the last answer."), OpenApiParameter("cards_since", OpenApiTypes.DATETIME)],
+        parameters=[
+            OpenApiParameter("since", int, description="The cursor of the last answer."),
+            OpenApiParameter("cards_since", OpenApiTypes.DATETIME),
+        ],
         responses={200: OpenApiTypes.OBJECT},
         operation_id="door_log",
     )
@@ -318,5 +347,3 @@ def _cards_since(request: Request) -> datetime | None:
     if text and (moment is None or moment.tzinfo is None):
         raise serializers.ValidationError({"cards_since": [_("A time with its offset, please.")]})
     return moment
-
-

@@ -13,7 +13,6 @@ from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import get_token
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
@@ -73,7 +72,9 @@ def door(request: HttpRequest, pk: int) -> HttpResponse:
         "csrf": get_token(request),
         "guests": reverse("guests", args=[event.pk]),
     }
-    return render(request, "events/door.html", {"event": event, "door": settings | _addresses(), "words": _words()})
+    return render(
+        request, "events/door.html", {"event": event, "door": settings | _addresses(), "words": _words()}
+    )
 
 
 @never_cache
@@ -117,9 +118,8 @@ def _words() -> dict[str, Any]:
         "no_ticket": _("This QR code is no ticket."),
         "gone": _("You are no longer at this door. Ask the host."),
         "waiting_n": _people("{n} scan waiting", "{n} scans waiting"),
-        "sent": _("All sent"),
         "offline": _("No network"),
-        "inside": _("{inside} inside of {expected}"),
+        "expected": _("inside of {expected}"),
         "camera_off": _("The camera is off. Allow it for this page, then tap here."),
         "camera_none": _("This phone shows us no camera. Type the code, or use the list of guests."),
         "no_reader": _("This browser cannot read QR codes here. Type the code, or use the list of guests."),
@@ -146,18 +146,30 @@ def _list(event: Event, words: str) -> dict[str, Any]:
     everybody = board.parties_of(event, scans)
     shown = [line for line in everybody if line.fits(words)] if words else everybody
     coming = sum(len(line.guests) for line in everybody), len(everybody)
-    return {"event": event, "board": board.board(event, scans, coming), "parties": shown, "q": words, "form_id": uuid.uuid4()}
+    return {
+        "event": event,
+        "board": board.board(event, scans, coming),
+        "parties": shown,
+        "q": words,
+        "form_id": uuid.uuid4(),
+    }
 
 
-def _guests(request: HttpRequest, member: Member, event: Event, status: int = 200, **more: Any) -> HttpResponse:
+def _guests(
+    request: HttpRequest, member: Member, event: Event, status: int = 200, **more: Any
+) -> HttpResponse:
     runs = may_run(member, event)
     context = _list(event, request.GET.get("q", "")) | {
         "nav": "events",
         "runs": runs,
         "is_open": _is_open(event),
         "helper_form": HelperForm(),
-        "helpers": DoorHelper.objects.filter(event=event).select_related("member").order_by("named_at") if runs else [],
-        "gates": Gate.objects.filter(event=event, closed_at=None).exclude(digest=None).order_by("paired_at") if runs else [],
+        "helpers": DoorHelper.objects.filter(event=event).select_related("member").order_by("named_at")
+        if runs
+        else [],
+        "gates": Gate.objects.filter(event=event, closed_at=None).exclude(digest=None).order_by("paired_at")
+        if runs
+        else [],
     }
     return render(request, "events/guests.html", context | more, status=status)
 
@@ -192,9 +204,13 @@ def _reading(request: HttpRequest, member: Member, event: Event) -> tuple[Readin
         registration_id, slots = ids.decode(party), int(bitmap)
     except ValueError:
         raise Registration.DoesNotExist from None
-    row = Registration.objects.select_related("event").prefetch_related("attendees__member", "attendees__child")
+    row = Registration.objects.select_related("event").prefetch_related(
+        "attendees__member", "attendees__child"
+    )
     registration = row.get(pk=registration_id, event=event)
-    names = ", ".join(board.name_of(one) for one in registration.attendees.all() if one.slot in slots_in(slots))
+    names = ", ".join(
+        board.name_of(one) for one in registration.attendees.all() if one.slot in slots_in(slots)
+    )
     kind = Scan.Kind.OUT if action == "out" else Scan.Kind.IN
     forced = kind == Scan.Kind.IN and not _is_open(event) and may_run(member, event)
     code = tickets.code_of(registration)
@@ -252,14 +268,10 @@ def pairing(request: HttpRequest, pk: int) -> HttpResponse:
     """A fresh pairing QR: two minutes, one phone. With htmx only its panel."""
     member, event = _at_door(request, pk)
     url = gates.pairing_url(gates.pair(member, event.pk))
-    context = {"event": event, "pairing_url": url, "pairing_qr": _pairing_qr(url)}
+    shown = {"pairing_url": url, "pairing_qr": tickets.drawn(tickets.qr_of(url), _("QR code to pair a phone"))}
     if request.headers.get("HX-Request"):
-        return render(request, "events/guests.html#pairing", context)
-    return _guests(request, member, event, **context)
-
-
-def _pairing_qr(url: str) -> SafeString:
-    return tickets.drawn(tickets.qr_of(url), _("QR code to pair a phone"))
+        return render(request, "events/guests.html#pairing", {"event": event} | shown)
+    return _guests(request, member, event, **shown)
 
 
 @login_required

@@ -18,6 +18,7 @@ from community.models import Child, Interest, Member, Place
 from events.models import Event, Registration
 from events.models.event import EventQuerySet
 from events.registration import PARTY_LIMIT, Person
+from realtime import clock
 
 SPOKEN = (
     "en",
@@ -42,6 +43,11 @@ DEFAULT_ZONE = "Europe/Brussels"
 def find_town(text: str) -> Place | None:
     """The town of this name, in any language, whatever the case and accents; of several the largest. At most two queries."""
     return next(iter(places.meant(text)), None)
+
+
+def today() -> date:
+    """This day on the reader's calendar."""
+    return clock.now().astimezone(timezone.get_current_timezone()).date()
 
 
 def spoken_languages() -> list[tuple[str, str]]:
@@ -126,25 +132,25 @@ class SearchForm(forms.Form):
 
     def days(self) -> tuple[date | None, date | None]:
         """First and last day asked for, on the reader's calendar; None where it is open."""
-        today = timezone.localdate()
+        day = today()
         found = self.cleaned_data
         match found.get("when"):
             case "today":
-                return today, today
+                return day, day
             case "weekend":  # on a Sunday it is this very day
-                saturday = today + timedelta(days=max(0, 5 - today.weekday()))
-                return max(today, saturday), saturday + timedelta(days=1) if today.weekday() < 6 else today
+                saturday = day + timedelta(days=max(0, 5 - day.weekday()))
+                return max(day, saturday), saturday + timedelta(days=1) if day.weekday() < 6 else day
             case "week":
-                return today, today + timedelta(days=6)
+                return day, day + timedelta(days=6)
             case "month":
-                return today, today + timedelta(days=29)
+                return day, day + timedelta(days=29)
         return found.get("since"), found.get("until")
 
     def found_in(self, events: EventQuerySet) -> EventQuerySet:
         """`events` narrowed to what was asked for, in order of time. A field that is wrong narrows nothing."""
         said = self.cleaned_data
         first, last = self.days()
-        past = first is not None and first < timezone.localdate()
+        past = first is not None and first < today()
         events = events.order_by("starts_at", "pk") if past else events.upcoming()
         if first:
             events = events.filter(starts_at__gte=timezone.make_aware(datetime.combine(first, time())))

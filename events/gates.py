@@ -111,10 +111,14 @@ def name_helper(member: Member, event_id: int, who: str) -> DoorHelper:
     fits = Q(email__iexact=wanted) | Q(pk__in=coming, display_name__iexact=wanted)
     found = list(Member.objects.filter(fits, is_active=True).order_by("pk")[:2]) if wanted else []
     if len(found) != 1:
-        raise ValidationError({"who": _("We found nobody, or more than one person. Try their e-mail address.")})
+        raise ValidationError(
+            {"who": _("We found nobody, or more than one person. Try their e-mail address.")}
+        )
     try:
         with transaction.atomic():
-            return DoorHelper.objects.get_or_create(event=event, member=found[0], defaults={"named_by": member})[0]
+            return DoorHelper.objects.get_or_create(
+                event=event, member=found[0], defaults={"named_by": member}
+            )[0]
     except IntegrityError:  # named by somebody else at the same moment
         return DoorHelper.objects.get(event=event, member=found[0])
 

@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from community.forms import interest_choices
 from community.models import Centre, Circle, Interest, Member
 from events.forms import DEFAULT_ZONE, date_input, find_town, spoken_languages, time_input
 from events.holidays import COUNTRY_NAMES
@@ -218,8 +219,8 @@ class EventForm(WhenForm):
     languages = forms.MultipleChoiceField(
         label=gettext_lazy("Languages spoken"), required=False, widget=forms.CheckboxSelectMultiple
     )
-    interests = forms.ModelMultipleChoiceField(
-        Interest.objects.all(), label=gettext_lazy("Interests"), required=False
+    interests = forms.MultipleChoiceField(
+        label=gettext_lazy("Interests"), required=False, widget=forms.CheckboxSelectMultiple
     )
     for_families = forms.BooleanField(label=gettext_lazy("For families"), required=False)
     step_free = forms.BooleanField(label=gettext_lazy("Step-free"), required=False)
@@ -262,8 +263,10 @@ class EventForm(WhenForm):
 
     def __init__(self, *args: Any, member: Member, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        circle, spoken = self.fields["circle"], self.fields["languages"]
+        circle, spoken, likes = self.fields["circle"], self.fields["languages"], self.fields["interests"]
         assert isinstance(circle, forms.ModelChoiceField) and isinstance(spoken, forms.MultipleChoiceField)
+        assert isinstance(likes, forms.MultipleChoiceField)
+        likes.choices = interest_choices()
         circle.queryset = Circle.objects.filter(
             memberships__member=member, memberships__state="in", closed_at=None
         )
@@ -294,7 +297,7 @@ class EventForm(WhenForm):
             capacity=said["capacity"],
             waiting_list=said["waiting_list"] or None,
             languages=said["languages"],
-            interests=list(said["interests"]),
+            interests=list(Interest.objects.filter(slug__in=said["interests"])),
             for_families=said["for_families"],
             step_free=said["step_free"],
             childcare=said["childcare"],
@@ -324,7 +327,7 @@ class EventForm(WhenForm):
             else None,
             "town": event.place.name if event.place else event.town,
             "price": event.price_note.get(event.language, event.price),
-            "interests": list(event.interests.all()),
+            "interests": [interest.slug for interest in event.interests.all()],
             "partner_centres": list(event.partner_centres.all()),
             "scope": "this",
         }

@@ -10,7 +10,6 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods
@@ -19,7 +18,7 @@ from community import members
 from community.models import Member
 from events import hosting, rescheduling, series
 from events.access import event_for, may_run
-from events.forms import CallOffForm
+from events.forms import CallOffForm, today
 from events.host_forms import EventForm, WhenForm
 from events.models import Event
 from events.views import member_of, put
@@ -42,12 +41,12 @@ def event_new(request: HttpRequest) -> HttpResponse:
             _("Only hosts and centre staff can publish events. Ask your centre to become one.")
         )
     if request.method != "POST":
-        form = EventForm(member=host, initial={"language": host.language[:2], "day": timezone.localdate()})
+        form = EventForm(member=host, initial={"language": host.language[:2], "day": today()})
         return _editor(request, form)
     form = EventForm(request.POST, member=host)
     if "preview" in request.POST:
         return _editor(request, _kept(form, host), dates=_dates(WhenForm(request.POST), host))
-    if form.is_valid() and form.cleaned_data["day"] < timezone.localdate():
+    if form.is_valid() and form.cleaned_data["day"] < today():
         form.add_error("day", _("This day has passed."))
     if form.is_valid():
         try:
@@ -135,7 +134,8 @@ def _changed(member: Member, event: Event, form: EventForm) -> str:
     if event.series is None or scope == "this":
         hosting.change(member, event.pk, different, version)
         return _("It is changed. Who registered is told where it matters.")
-    affected = rescheduling.change_series(member, event.series.pk, scope, different, occurrence=event.pk)
+    which = rescheduling.Which(scope, event.pk)
+    affected = rescheduling.change_series(member, event.series.pk, which, different)
     n = len(affected)
     return ngettext("%(n)d date is changed.", "%(n)d dates are changed.", n) % {"n": n}
 

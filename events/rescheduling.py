@@ -30,6 +30,14 @@ class Affected:
 
 
 @dataclass(frozen=True)
+class Which:
+    """Which dates a change is for: this, following or all, seen from the event with the id `occurrence`."""
+
+    scope: str
+    occurrence: int | None = None
+
+
+@dataclass(frozen=True)
 class _Move:
     """How far the dates move on the wall clock, and how long they take from now on (None: not known)."""
 
@@ -40,21 +48,20 @@ class _Move:
 def change_series(
     member: Member,
     series_id: int,
-    scope: str,
+    which: Which,
     changes: Plan,
     *,
-    occurrence: int | None = None,
     recurrence: Recurrence | None = None,
     version: int | None = None,
     dry_run: bool = False,
 ) -> list[Affected]:
     """Change one, the following or all dates of a meetup; what becomes of each date. Registrations stay with their date.
 
-    `following` makes a series of its own from `occurrence` on. A new rule keeps the dates both rules have (an
+    `following` makes a series of its own from its occurrence on. A new rule keeps the dates both rules have (an
     event on the same day is moved) and calls off the others. With `dry_run` everything is tried and rolled
     back. Raises Series.DoesNotExist, Event.DoesNotExist, PermissionDenied, ValidationError (stale, or by field).
     """
-    if scope not in SCOPES:
+    if which.scope not in SCOPES:
         raise ValidationError({"scope": _("Choose this, following or all.")})
     with transaction.atomic():
         meetup = series_for(member, series_id, lock=True)
@@ -62,10 +69,10 @@ def change_series(
             raise PermissionDenied(_("Only who hosts the event can change it."))
         if version is not None and version != meetup.version:
             raise ValidationError(_("The series was changed meanwhile. Look at it again."), code="stale")
-        if scope == "this":
-            found = _change_this(member, meetup, occurrence, changes)
+        if which.scope == "this":
+            found = _change_this(member, meetup, which.occurrence, changes)
         else:
-            found = _change_many(member, meetup, scope, occurrence, changes, recurrence or {})
+            found = _change_many(member, meetup, which, changes, recurrence or {})
         if dry_run:
             transaction.set_rollback(True)
     return found
@@ -101,12 +108,14 @@ def _change_this(member: Member, meetup: Series, occurrence: int | None, changes
 
 
 def _change_many(
-    member: Member, meetup: Series, scope: str, occurrence: int | None, changes: Plan, recurrence: Recurrence
+    member: Member, meetup: Series, which: Which, changes: Plan, recurrence: Recurrence
 ) -> list[Affected]:
-    pivot = _pivot(meetup, occurrence) if scope == "following" or occurrence else _next(meetup)
-    if scope == "following":
+    pivot = (
+        _pivot(meetup, which.occurrence) if which.scope == "following" or which.occurrence else _next(meetup)
+    )
+    if which.scope == "following":
         meetup = _split(meetup, pivot)
-    if scope == "all":
+    if which.scope == "all":
         pivot = _next(meetup) if pivot.starts_at is None or pivot.starts_at <= clock.now() else pivot
     move = _move_of(pivot, changes)
     details = cast(

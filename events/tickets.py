@@ -63,7 +63,9 @@ class Ticket:
 
     def signed(self) -> bytes:
         """The 26 bytes under the signature."""
-        return SIGNED.pack(VERSION, self.key_id, self.event, self.registration, self.serial, self.slots, self.not_after)
+        return SIGNED.pack(
+            VERSION, self.key_id, self.event, self.registration, self.serial, self.slots, self.not_after
+        )
 
     @property
     def head(self) -> bytes:
@@ -108,7 +110,10 @@ def _key(master: bytes, event: int) -> Ed25519PrivateKey:
 def public_keys(event: Event) -> list[dict[str, int | str]]:
     """The public halves with which a gate verifies this event's tickets offline: id, and base64url of 32 bytes."""
     keys = ((number, _key(master, event.pk).public_key()) for number, master in settings.TICKET_KEYS.items())
-    return [{"id": number, "key": base64.urlsafe_b64encode(key.public_bytes_raw()).decode().rstrip("=")} for number, key in keys]
+    return [
+        {"id": number, "key": base64.urlsafe_b64encode(key.public_bytes_raw()).decode().rstrip("=")}
+        for number, key in keys
+    ]
 
 
 def slots_of(registration: Registration) -> int:
@@ -240,8 +245,22 @@ def qr_of(text: str) -> segno.QRCode:
 def drawn(qr_code: segno.QRCode, title: str) -> SafeString:
     """An inline SVG, dark on white in every theme, named by `title`; no style attributes (CSP)."""
     out = BytesIO()
-    qr_code.save(out, kind="svg", xmldecl=False, omitsize=True, border=4, dark="#000", light="#fff", title=title, svgclass="qr", lineclass=None, nl=False)
-    return mark_safe(out.getvalue().decode().replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1))  # noqa: S308
+    qr_code.save(
+        out,
+        kind="svg",
+        xmldecl=False,
+        omitsize=True,
+        border=4,
+        dark="#000",
+        light="#fff",
+        title=title,
+        svgclass="qr",
+        lineclass=None,
+        nl=False,
+    )
+    return mark_safe(
+        out.getvalue().decode().replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1)
+    )  # noqa: S308 - our own drawing
 
 
 def svg(code: str) -> SafeString:

@@ -96,7 +96,11 @@ def truth(facts: Iterable[Fact], distrust: Mapping[int, datetime] | None = None)
     """
     distrust = distrust or {}
     unique = {fact.id: fact for fact in facts}
-    trusted = {key: fact for key, fact in unique.items() if not (fact.gate in distrust and fact.at >= distrust[fact.gate])}  # 1
+    trusted = {
+        key: fact
+        for key, fact in unique.items()
+        if not (fact.gate in distrust and fact.at >= distrust[fact.gate])
+    }  # 1
     told = Truth(undone=_undone(trusted))
     counted = [fact for fact in trusted.values() if not fact.is_refused and fact.kind != Scan.Kind.UNDO]  # 1
     for fact in sorted(counted, key=lambda fact: (fact.at, fact.id)):  # 3

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
+from django.db.models import Exists
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -17,8 +18,8 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from community import households, matching, texts
-from community.models import Centre, Child, Circle, Member, Profile
+from community import households, matching, members, texts
+from community.models import Centre, Child, Circle, Member, Profile, Role
 from events import calendars, registration, seats, tickets
 from events.access import event_for, may_door, may_run, registration_for
 from events.forms import PartyForm, SearchForm
@@ -29,6 +30,7 @@ from realtime.models import Participant
 PAGE_SIZE = 20
 STRIP = 8  # dates of a series shown under its title
 MOST_PAGES = 200
+MORE_FILTERS = ("interest", "language", "since", "until", "free", "families")  # folded away until one is used
 
 
 def reader_of(request: HttpRequest) -> Member | None:
@@ -56,7 +58,9 @@ def put(form: Form, refused: ValidationError, fields: dict[str, str] | None = No
 def event_list(request: HttpRequest) -> HttpResponse:
     """What is on. At most eight queries for any number of events; two more to look near a town."""
     reader = reader_of(request)
-    form = SearchForm(request.GET)
+    asked = request.GET.copy()
+    asked.setdefault("km", "20")
+    form = SearchForm(asked)
     form.is_valid()
     shown = Event.objects.visible_to(reader).filter(state=Event.State.PUBLISHED)
     page = min(max(1, _number(request.GET.get("page", ""))), MOST_PAGES)
@@ -76,6 +80,8 @@ def event_list(request: HttpRequest) -> HttpResponse:
         "page": page,
         "has_more": len(events) > PAGE_SIZE,
         "is_narrowed": any(value for name, value in request.GET.items() if name not in {"page", "km"}),
+        "is_narrowed_more": any(request.GET.get(name) for name in MORE_FILTERS) or bool(form.errors),
+        "may_publish": _may_publish(reader, profile),
     }
     return render(request, "events/list.html", context)
 
@@ -91,7 +97,9 @@ def event_page(request: HttpRequest, pk: int) -> HttpResponse:
 def event_seats(request: HttpRequest, pk: int) -> HttpResponse:
     """How full it is, as a part of the event page: fetched again when somebody registers. Three queries."""
     event = event_for(reader_of(request), pk)
-    return render(request, "events/_seats.html", {"event": event, "places": seats.places_of([event])[event.pk]})
+    return render(
+        request, "events/_seats.html", {"event": event, "places": seats.places_of([event])[event.pk]}
+    )
 
 
 @require_POST
@@ -123,7 +131,7 @@ def event_register(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @require_GET
 def my_events(request: HttpRequest) -> HttpResponse:
-    """What I come to and what I host. Eight queries for any number."""
+    """What I come to and what I host. At most eight queries for any number."""
     member = member_of(request)
     upcoming = Event.objects.upcoming().values("pk")
     coming = Registration.objects.live().filter(
@@ -143,6 +151,7 @@ def my_events(request: HttpRequest) -> HttpResponse:
         "coming": rows.select_related("event__place", "member").order_by("event__starts_at", "pk")[:100],
         "hosting": hosting.upcoming().for_list()[:100],
         "drafts": hosting.filter(state=Event.State.DRAFT).order_by("-created_at")[:20],
+        "may_publish": members.is_host(member),
         "feed": request.build_absolute_uri(reverse("member_ics", args=[calendars.feed_token(member)])),
     }
     return render(request, "events/mine.html", context)
@@ -255,6 +264,18 @@ def _calendar(request: HttpRequest, content: bytes, name: str) -> HttpResponseBa
         response["Content-Disposition"] = f'inline; filename="{name}"'
     response["ETag"] = tag
     return response
+
+
+def _profile_of(reader: Member | None) -> Profile | None:
+    """The reader's profile with both towns and, as `staffs`, whether they work at a centre. One query."""
+    if reader is None:
+        return None
+    rows = Profile.objects.select_related("lives", "works")
+    return rows.annotate(staffs=Exists(Role.objects.filter(member=reader))).filter(member=reader).first()
+
+
+def _may_publish(reader: Member | None, profile: Profile | None) -> bool:
+    return reader is not None and (reader.is_host or bool(getattr(profile, "staffs", False)))
 
 
 def _number(text: str) -> int:

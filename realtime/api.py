@@ -79,13 +79,17 @@ class EntriesSerializer(serializers.Serializer[Any]):
 class NewMessageSerializer(serializers.Serializer[Any]):
     key = serializers.UUIDField(help_text="Made by you: sent again with it, the message is the same one.")
     text = serializers.CharField(trim_whitespace=False, help_text="At most 4,000 code points.")
-    reply_to = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=frames.MAX_SEQ)
+    reply_to = serializers.IntegerField(
+        required=False, allow_null=True, min_value=1, max_value=frames.MAX_SEQ
+    )
     language = serializers.CharField(required=False, allow_blank=True, max_length=12, help_text="BCP 47")
 
 
 class AfterSerializer(serializers.Serializer[Any]):
     after = serializers.IntegerField(required=False, default=0, min_value=0, max_value=frames.MAX_SEQ)
-    limit = serializers.IntegerField(required=False, default=chat.MAX_PAGE, min_value=1, max_value=chat.MAX_PAGE)
+    limit = serializers.IntegerField(
+        required=False, default=chat.MAX_PAGE, min_value=1, max_value=chat.MAX_PAGE
+    )
 
 
 class BeforeSerializer(serializers.Serializer[Any]):

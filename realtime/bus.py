@@ -124,7 +124,9 @@ class Ear:
     async def _read(self) -> None:
         """Read from Redis for ever; after a cut, subscribe again to everything."""
         while True:
-            client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=1, decode_responses=True)
+            client = redis.asyncio.Redis.from_url(
+                settings.REDIS_URL, socket_connect_timeout=1, decode_responses=True
+            )
             try:
                 async with client.pubsub() as self._redis:
                     await self._redis.subscribe(*self.channels)

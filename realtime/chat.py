@@ -47,12 +47,18 @@ def post(
     words, tongue = clean(text), _language(language)
 
     def is_same(known: Entry) -> bool:
-        return known.kind == Kind.MESSAGE and known.target == reply_to and (known.text == words or _was_changed(known))
+        return (
+            known.kind == Kind.MESSAGE
+            and known.target == reply_to
+            and (known.text == words or _was_changed(known))
+        )
 
     def say(room: Room, here: Participant) -> Entry:
         if reply_to is not None:
             _message(room, reply_to)
-        entry = rooms.append(room, Kind.MESSAGE, member, text=words, language=tongue, key=key, target=reply_to)
+        entry = rooms.append(
+            room, Kind.MESSAGE, member, text=words, language=tongue, key=key, target=reply_to
+        )
         if here.read_n == entry.n - 1:  # who had read everything has read their own words too
             Participant.objects.filter(pk=here.pk).update(read_seq=entry.seq, read_n=entry.n)
         return entry
@@ -65,7 +71,11 @@ def edit(member: Any, room_id: int, seq: int, text: str, key: UUID) -> tuple[Ent
     words = clean(text)
 
     def is_same(known: Entry) -> bool:
-        return known.kind == Kind.EDIT and known.target == seq and (known.text == words or known.removed_at is not None)
+        return (
+            known.kind == Kind.EDIT
+            and known.target == seq
+            and (known.text == words or known.removed_at is not None)
+        )
 
     def change(room: Room, here: Participant) -> Entry:
         message = _own_message(member, room, seq)
@@ -222,7 +232,9 @@ def history(member: Any, room_id: int, before: int = frames.MAX_SEQ, limit: int 
 
 def log(room_id: int, after: int, limit: int) -> list[frames.Parcel]:
     """The log for the hubs, who check rights themselves, entry by entry. At most two queries."""
-    rows = list(Entry.objects.filter(room=room_id, seq__gt=after).select_related("author").order_by("seq")[:limit])
+    rows = list(
+        Entry.objects.filter(room=room_id, seq__gt=after).select_related("author").order_by("seq")[:limit]
+    )
     marks = _reactions(room_id, rows)
     return [frames.Parcel.of(row, marks.get(row.seq)) for row in rows]
 
@@ -281,11 +293,13 @@ def mark_all_read(reads: Collection[tuple[int, int, int]]) -> None:
         for member_id, room_id, seq in sorted(reads):
             here = Participant.objects.filter(member=member_id, room=room_id, left_seq=None, read_seq__lt=seq)
             reached = Entry.objects.filter(room=OuterRef("room"), seq__lte=seq).order_by("-seq")
-            if here.update(read_seq=Subquery(reached.values("seq")[:1]), read_n=Subquery(reached.values("n")[:1])):
+            if here.update(
+                read_seq=Subquery(reached.values("seq")[:1]), read_n=Subquery(reached.values("n")[:1])
+            ):
                 here = Participant.objects.filter(member=member_id, room=room_id)
                 read_seq, read_n = here.values_list("read_seq", "read_n").get()
                 frame = {"type": "read", "room": ids.encode(room_id), "seq": read_seq, "n": read_n}
                 parcel = frames.Parcel(0, read_n, "read", member_id, frames.dumps(frame))
-                transaction.on_commit(partial(bus.publish, rooms.channel(room_id), parcel.pack()), robust=True)
-
-
+                transaction.on_commit(
+                    partial(bus.publish, rooms.channel(room_id), parcel.pack()), robust=True
+                )

@@ -63,7 +63,9 @@ def _is_deeper(value: object, levels: int) -> bool:
 
 def bad_field(name: str) -> ValidationError:
     """What a wrong field is answered with."""
-    return ValidationError(_("This field is missing or not right: %(field)s"), code="bad_field", params={"field": name})
+    return ValidationError(
+        _("This field is missing or not right: %(field)s"), code="bad_field", params={"field": name}
+    )
 
 
 def room_id(value: object) -> int:

@@ -271,7 +271,9 @@ class Hub:
                     if parcel.seq == feed.last + 1:
                         self._emit(feed, parcel)
         except Exception:
-            log.exception("hub: reading a room failed")  # the next turn sees that it is behind and tries again
+            log.exception(
+                "hub: reading a room failed"
+            )  # the next turn sees that it is behind and tries again
         feed.early = {seq: parcel for seq, parcel in feed.early.items() if seq == feed.last + 1}
         feed.pulling = None
         self._drain(feed)
@@ -292,7 +294,9 @@ class Hub:
             self._wake.clear()
             try:
                 await self._turn(turn)
-            except Exception:  # the database may be away for a while: the sockets stay, the next turn tries again
+            except (
+                Exception
+            ):  # the database may be away for a while: the sockets stay, the next turn tries again
                 log.exception("hub: a turn failed")
 
     async def _turn(self, turn: int) -> None:
@@ -340,7 +344,9 @@ class Hub:
     async def _write_reads(self) -> None:
         reads, self._reads = self._reads, {}
         if reads:
-            await in_thread(chat.mark_all_read)([(member, room, seq) for (member, room), seq in reads.items()])
+            await in_thread(chat.mark_all_read)(
+                [(member, room, seq) for (member, room), seq in reads.items()]
+            )
 
     def typing(self, member_id: int, room_id: int) -> None:
         """Remember that a member is typing; each second every listener gets one list."""
@@ -349,7 +355,11 @@ class Hub:
     async def _tell_typing(self) -> None:
         typing, self._typing = self._typing, defaultdict(set)
         for room_id, members in typing.items():
-            frame = {"type": "typing", "room": ids.encode(room_id), "members": [ids.encode(pk) for pk in members]}
+            frame = {
+                "type": "typing",
+                "room": ids.encode(room_id),
+                "members": [ids.encode(pk) for pk in members],
+            }
             parcel = Parcel(0, 0, "typing", 0, frames.dumps(frame))
             await in_thread(bus.publish)(rooms.channel(room_id), parcel.pack())
 

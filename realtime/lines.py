@@ -21,7 +21,9 @@ type Message = dict[str, Any]
 class Line:
     """One socket as the hub sees it. `put` and `close` never wait and never raise."""
 
-    def __init__(self, send: Callable[[Message], Awaitable[None]], member_id: int, session_key: str, session: str) -> None:
+    def __init__(
+        self, send: Callable[[Message], Awaitable[None]], member_id: int, session_key: str, session: str
+    ) -> None:
         self.member_id = member_id
         self.session_key = session_key
         self.session = session

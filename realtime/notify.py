@@ -45,7 +45,14 @@ def mail(
         return False
     subject, text = _written(kind, language, {**context, "site": settings.PUBLIC_URL, "member": member})
     return mail_rendered(
-        kind, to=to, language=language, claim=claim, subject=subject, text=text, member=member, calendar=calendar
+        kind,
+        to=to,
+        language=language,
+        claim=claim,
+        subject=subject,
+        text=text,
+        member=member,
+        calendar=calendar,
     )
 
 
@@ -118,8 +125,14 @@ def _send(row: Mail) -> bool:
 
 
 def _message(row: Mail) -> EmailMultiAlternatives:
-    headers = {"Message-ID": row.message_id, "Auto-Submitted": "auto-generated", "Content-Language": row.language}
-    message = EmailMultiAlternatives(row.subject, row.text, settings.DEFAULT_FROM_EMAIL, [row.to], headers=headers)
+    headers = {
+        "Message-ID": row.message_id,
+        "Auto-Submitted": "auto-generated",
+        "Content-Language": row.language,
+    }
+    message = EmailMultiAlternatives(
+        row.subject, row.text, settings.DEFAULT_FROM_EMAIL, [row.to], headers=headers
+    )
     if row.html:
         message.attach_alternative(row.html, "text/html")
     if row.attachment:

@@ -78,7 +78,13 @@ def enter(room: Room, member: Any) -> None:
         if known is not None and known.left_seq is None:
             return
         entry = append(locked, Entry.Kind.JOIN, member)
-        here = {"joined_seq": entry.seq, "left_seq": None, "read_seq": entry.seq, "read_n": entry.n, "mentions": 0}
+        here = {
+            "joined_seq": entry.seq,
+            "left_seq": None,
+            "read_seq": entry.seq,
+            "read_n": entry.n,
+            "mentions": 0,
+        }
         Participant.objects.update_or_create(room=locked, member=member, defaults=here)
 
 
@@ -126,7 +132,9 @@ def epoch() -> int:
 
 def heads(room_ids: Collection[int]) -> dict[int, tuple[int, int]]:
     """(head, n) of these rooms, in one query."""
-    return {pk: (head, n) for pk, head, n in Room.objects.filter(pk__in=room_ids).values_list("pk", "head", "n")}
+    return {
+        pk: (head, n) for pk, head, n in Room.objects.filter(pk__in=room_ids).values_list("pk", "head", "n")
+    }
 
 
 def control() -> Room:

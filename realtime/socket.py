@@ -202,7 +202,13 @@ class Socket(AsyncConsumer):
     def _standing(self, here: Participant) -> dict[str, Any]:
         room = here.room
         read = [here.read_seq, here.read_n]
-        return {"epoch": self.hub.epoch, "head": room.head, "n": room.n, "read": read, "mentions": here.mentions}
+        return {
+            "epoch": self.hub.epoch,
+            "head": room.head,
+            "n": room.n,
+            "read": read,
+            "mentions": here.mentions,
+        }
 
     async def do_watch(self, form: frames.WatchMore) -> None:
         for room_id in form.drop:
@@ -215,7 +221,11 @@ class Socket(AsyncConsumer):
             await self._begin(room_id, mine.get(room_id), cursor, form.ref)
 
     async def _begin(
-        self, room_id: int, here: Participant | None, cursor: tuple[int, int] | None, ref: str | int | None = None
+        self,
+        room_id: int,
+        here: Participant | None,
+        cursor: tuple[int, int] | None,
+        ref: str | int | None = None,
     ) -> None:
         """Start one watched room where the client left it, or at its head."""
         watch = self.line.watches.get(room_id)
@@ -228,7 +238,12 @@ class Socket(AsyncConsumer):
         reason = self._cannot_resume(cursor, here.room.head)
         if cursor is not None and reason is None:
             return await self._catch_up(watch, cursor[1], ref)
-        reset = {"type": "reset", "room": ids.encode(room_id), "epoch": self.hub.epoch, "head": here.room.head}
+        reset = {
+            "type": "reset",
+            "room": ids.encode(room_id),
+            "epoch": self.hub.epoch,
+            "head": here.room.head,
+        }
         self._put(reset | {"reason": reason})
         self._resume(watch, here.room.head, is_live=True)
 
@@ -268,7 +283,12 @@ class Socket(AsyncConsumer):
         if watch is not None:
             head = (await hub.in_thread(rooms.heads)([form.room])).get(form.room, (0, 0))[0]
             if form.after > head:
-                reset = {"type": "reset", "room": ids.encode(form.room), "epoch": self.hub.epoch, "head": head}
+                reset = {
+                    "type": "reset",
+                    "room": ids.encode(form.room),
+                    "epoch": self.hub.epoch,
+                    "head": head,
+                }
                 self._put(reset | {"reason": "ahead"})
                 return self._resume(watch, head, is_live=True)
             return await self._catch_up(watch, form.after, form.ref)

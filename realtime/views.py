@@ -31,7 +31,9 @@ def room_page(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST":
         text = request.POST.get("text", "")
         try:
-            chat.post(member, pk, text, _key(request.POST.get("key", "")), language=request.POST.get("language", ""))
+            chat.post(
+                member, pk, text, _key(request.POST.get("key", "")), language=request.POST.get("language", "")
+            )
         except ValidationError as no:
             problem, status = no.messages[0], 400
         else:

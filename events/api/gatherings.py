@@ -168,15 +168,9 @@ class SeriesDetail(APIView):
             named = ids.decode(occurrence) if isinstance(occurrence, str) else None
         except ValueError:
             raise serializers.ValidationError({"occurrence": [_("This is no id.")]}) from None
+        which = rescheduling.Which(str(said.get("scope", "")), named)
         affected = rescheduling.change_series(
-            member,
-            pk,
-            str(said.get("scope", "")),
-            plan,
-            occurrence=named,
-            recurrence=recurrence,
-            version=version,
-            dry_run=is_dry,
+            member, pk, which, plan, recurrence=recurrence, version=version, dry_run=is_dry
         )
         answer = [
             {

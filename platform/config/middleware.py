@@ -50,10 +50,12 @@ class ProblemMiddleware:
 
 
 def _refusal_of(request: HttpRequest, is_api: bool) -> HttpResponse | None:
-    """400 for a NUL in the address or the cookies (PostgreSQL takes none), 413 for an API body over the limit."""
+    """What is refused unseen: NUL in the path or a cookie (PostgreSQL takes none); of programs, NUL in the query too,
+    a body over the limit (413), and one whose length is not said (411): under WSGI it would arrive empty.
+    """
     if (
         "\0" in request.path_info
-        or ("%00" in request.META.get("QUERY_STRING", "") and _holds_nul(request))
+        or (is_api and _holds_nul(request))
         or (
             "\\000" in request.META.get("HTTP_COOKIE", "")
             and any("\0" in value for value in request.COOKIES.values())
@@ -62,12 +64,16 @@ def _refusal_of(request: HttpRequest, is_api: bool) -> HttpResponse | None:
         return problems.bad_request(request)
     limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     length = request.META.get("CONTENT_LENGTH") or "0"
+    if is_api and length == "0" and "HTTP_TRANSFER_ENCODING" in request.META:
+        return problems.problem(411)
     if is_api and limit and length.isdigit() and int(length[:18]) > limit:
         return problems.problem(413)
     return None
 
 
 def _holds_nul(request: HttpRequest) -> bool:
+    if "%00" not in request.META.get("QUERY_STRING", ""):
+        return False
     return any("\0" in name or any("\0" in value for value in values) for name, values in request.GET.lists())
 
 
@@ -100,7 +106,8 @@ def _is_personal(request: HttpRequest) -> bool:
 
 
 class RefusalMiddleware:
-    """A verb's "no" that no view caught: refused (409), forbidden (403), not there (404), busy (503).
+    """A verb's "no" that no view caught: refused (409), forbidden (403), not there (404), busy (503). As a page of the
+    site also the 400 for a NUL in the query, which no lookup may meet.
 
     Http404 and PermissionDenied reach the same pages by themselves, through handler404 and handler403.
     """
@@ -109,6 +116,8 @@ class RefusalMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not problems.is_api(request) and _holds_nul(request):
+            return problems.bad_request(request)
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
@@ -126,7 +135,7 @@ class RefusalMiddleware:
 
 # What a member sees before the welcome is through. No id of an event or circle leads past it.
 _OPEN_PATHS = (
-    *("/welcome/", "/accounts/", "/language/", "/gate/", "/demo/", "/offline/"),
+    *("/welcome/", "/places/suggest/", "/accounts/", "/language/", "/gate/", "/demo/", "/offline/"),
     *("/about/", "/privacy/", "/terms/", "/accessibility/"),
     *("/api/", "/static/", "/calendar/", "/healthz", "/readyz", "/metrics"),
 )

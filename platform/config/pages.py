@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from community import matching
 from community.models import Centre, Circle, HouseholdInvitation, Member
+from community.views import circle_context
 from config.demo_people import demo_people
 from events.models import Event, Registration
 from realtime import clock, rooms
@@ -108,6 +109,16 @@ def matching_event(member: Member) -> Event | None:
         if nearby is not None:
             return nearby
     return events.for_list().first()
+
+
+@require_GET
+def circle(request: HttpRequest, pk: int) -> HttpResponse:
+    """A circle with its next events: people from one floor, gatherings from another. At most ten queries."""
+    member = request.user if isinstance(request.user, Member) else None
+    context = circle_context(request, pk)
+    events = Event.objects.visible_to(member).filter(circle=context["circle"], state=Event.State.PUBLISHED)
+    context["circle_events"] = list(events.upcoming().for_list()[:4])
+    return render(request, "community/circle.html", context)
 
 
 @require_GET

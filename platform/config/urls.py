@@ -18,6 +18,7 @@ handler500 = "config.problems.server_error"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", pages.home, name="home"),
+    path("circles/<id:pk>/", pages.circle, name="circle"),
     path("about/", pages.about, name="about"),
     path("privacy/", pages.privacy, name="privacy"),
     path("terms/", pages.terms, name="terms"),

@@ -52,12 +52,12 @@ def crowd(size: int, member: Member) -> Circle:
 @pytest.mark.parametrize(
     ("page", "queries"),
     [
-        ("/me/", 8),
+        ("/me/", 7),
         ("/me/household/", 8),
-        ("/circles/", 7),
-        ("/circles/?near=home&q=circle", 8),
+        ("/circles/", 6),
+        ("/circles/?near=home&q=circle", 7),
         ("/circles/{circle}/", 8),
-        ("/me/profile/", 7),
+        ("/me/profile/", 6),
     ],
 )
 def test_a_page_costs_the_same_queries_for_one_and_for_thirty_rows(

@@ -80,6 +80,10 @@ def test_two_letters_match_main_names_only() -> None:
     assert "Aachen" in names(places.suggest("ake"))
 
 
+def test_towns_called_just_that_are_suggested_first() -> None:
+    assert names(places.suggest("berg"))[:3] == ["Berg"] * 3
+
+
 def test_each_postcode_belongs_to_a_town_of_its_own_country() -> None:
     rows = Postcode.objects.select_related("place")
     assert all(row.country == row.place.country for row in rows)

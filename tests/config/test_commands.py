@@ -11,7 +11,7 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from community.members import is_host, member_for_token, staffs
-from community.models import Consent, Member, Role
+from community.models import Centre, Consent, Member, Role
 from config.management.commands import api_token
 from events.models import DoorHelper
 from realtime import clock
@@ -155,3 +155,13 @@ def test_only_a_member_and_only_of_a_centre():
         name_manager("nobody@example.org", "--centre", "hasselt")
     with pytest.raises(CommandError, match="no centre"):
         name_manager(make_member().email, "--centre", "x")
+
+
+def test_a_centre_is_made_in_a_town_by_any_of_its_names(capsys):
+    for name in ("Centre d’Aix", "Expat Centre Aachen"):
+        call_command("centre", "aachen", name=name, town="Aken", country="DE", email="a@example.org", languages="de,en")
+
+    centre = Centre.objects.get(slug="aachen")
+    assert (centre.name, centre.place.name, centre.languages) == ("Expat Centre Aachen", "Aachen", ["de", "en"])
+    with pytest.raises(CommandError, match="No town of NL is known as Aachenberg"):
+        call_command("centre", "x", name="X", town="Aachenberg", country="NL", email="a@example.org")

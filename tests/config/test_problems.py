@@ -109,6 +109,12 @@ def test_a_body_over_the_limit_is_413(settings: Settings):
     assert problem_in(response)["code"] == "too_large"
 
 
+def test_a_body_of_unknown_length_is_411():
+    client = program(make_member())
+    response = client.generic("POST", "/api/v1/rooms/", headers={"Transfer-Encoding": "chunked"})
+    assert problem_in(response)["code"] == "length_required"
+
+
 @pytest.mark.parametrize("query", ["q=%00", "%00=1", "q=a&q=b%00c"])
 @pytest.mark.parametrize("path", ["/api/v1/echo/", "/page/"])
 def test_a_nul_in_the_query_is_400(path: str, query: str):
@@ -116,6 +122,8 @@ def test_a_nul_in_the_query_is_400(path: str, query: str):
     assert response.status_code == 400
     if path.startswith("/api/"):
         problem_in(response)
+    else:
+        assert "<h1>That is not possible now</h1>" in response.content.decode()
 
 
 def test_an_escaped_percent_sign_is_no_nul():

@@ -29,8 +29,19 @@ class Server:
         self._child: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port), "config.asgi:application"]
-        self._child = subprocess.Popen(command, env=os.environ | self._environment(), stderr=subprocess.DEVNULL)
+        command = [
+            sys.executable,
+            "-m",
+            "daphne",
+            "-b",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            "config.asgi:application",
+        ]
+        self._child = subprocess.Popen(
+            command, env=os.environ | self._environment(), stderr=subprocess.DEVNULL
+        )
         until = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < until:
             assert self._child.poll() is None, "the server did not start"
@@ -61,7 +72,9 @@ class Server:
             if not here.is_symlink():
                 here.symlink_to(name)
             return given
-        return given | {"DATABASE_URL": urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()}
+        return given | {
+            "DATABASE_URL": urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
+        }
 
 
 @pytest.fixture

@@ -12,7 +12,10 @@ from django.contrib.sessions.backends.db import SessionStore
 
 from community.members import issue_token
 from config.asgi import application
+from realtime import chat
 from realtime.hub import in_thread
+from realtime.models import Entry
+from tests.factories import make_member, make_room
 
 
 def session_of(member: Any) -> str:
@@ -60,7 +63,9 @@ class Tab:
     async def watching(cls, member: Any, *rooms: Any, **cursors: list[int]) -> "Tab":
         """A socket that has said hello and watches these rooms; cursors by public id."""
         tab = await cls.of(member)
-        await tab.send(type="hello", v=1, client=str(uuid4()), watch=[r.public_id for r in rooms], cursors=cursors)
+        await tab.send(
+            type="hello", v=1, client=str(uuid4()), watch=[r.public_id for r in rooms], cursors=cursors
+        )
         tab.welcome = await tab.next("welcome")
         for _ in rooms:
             await tab.next("reset", "sync", "error")
@@ -95,7 +100,9 @@ class Tab:
     async def say(self, room: Any, text: str = "Labdien", **more: Any) -> dict[str, Any]:
         """Send a message and wait for its `ok` or `error`."""
         ref = str(uuid4())
-        await self.send(**{"type": "send", "ref": ref, "room": room.public_id, "key": str(uuid4()), "text": text} | more)
+        await self.send(
+            **{"type": "send", "ref": ref, "room": room.public_id, "key": str(uuid4()), "text": text} | more
+        )
         return await self.next("ok", "error")
 
     async def nothing(self, for_s: float = 0.2) -> bool:
@@ -112,3 +119,14 @@ class Tab:
 
     async def leave(self) -> None:
         await self.wire.disconnect(timeout=5)
+
+
+async def two_in_a_room() -> tuple[Any, Any, Any]:
+    """Two members and the room they are in."""
+    ana, bo = await in_thread(make_member)(), await in_thread(make_member)()
+    return ana, bo, await in_thread(make_room)(ana, bo)
+
+
+async def post(member: Any, room: Any, text: str) -> Entry:
+    """Say something as from a page."""
+    return (await in_thread(chat.post)(member, room.pk, text, uuid4()))[0]

@@ -59,7 +59,11 @@ def test_the_sweep_sends_what_is_due_once():
 
     (sent,) = mail.outbox
     row = Mail.objects.get()
-    assert (sent.to, sent.subject, sent.extra_headers["Message-ID"]) == (["ana@example.org"], row.subject, row.message_id)
+    assert (sent.to, sent.subject, sent.extra_headers["Message-ID"]) == (
+        ["ana@example.org"],
+        row.subject,
+        row.message_id,
+    )
     assert sent.message()["Message-ID"] == row.message_id
     assert [name for name, *_rest in sent.attachments] == ["event.ics"]
     assert (row.state, row.tries) == ("sent", 1)

@@ -137,7 +137,10 @@ def test_the_api_pages_log_and_history_by_seq(api, ana):
     history = api("get", f"rooms/{room.public_id}/history/?before=4&limit=2").json()
 
     assert ([row["seq"] for row in log["results"]], log["more"]) == ([4, 5], True)
-    assert [(row["seq"], row["body"] and row["body"]["text"]) for row in history["results"]] == [(3, "c"), (2, None)]
+    assert [(row["seq"], row["body"] and row["body"]["text"]) for row in history["results"]] == [
+        (3, "c"),
+        (2, None),
+    ]
     assert history["more"]
 
 
@@ -171,4 +174,6 @@ def test_somebody_elses_room_is_not_there_for_programs_either(api, ana):
     rooms.leave(room, ana)
     for rest in ("", "participants/", "entries/", "history/"):
         assert api("get", f"rooms/{room.public_id}/{rest}").status_code == 404
-    assert api("post", f"rooms/{room.public_id}/entries/", {"key": str(uuid4()), "text": "x"}).status_code == 404
+    assert (
+        api("post", f"rooms/{room.public_id}/entries/", {"key": str(uuid4()), "text": "x"}).status_code == 404
+    )

@@ -46,7 +46,13 @@ class Program:
         async with asyncio.timeout(15):
             while not (seq and self.seqs and self.seqs[-1] >= seq):
                 frame = json.loads(await self.line.recv())
-                entries = frame["entries"] if frame["type"] == "sync" else [frame] if frame["type"] == "entry" else []
+                entries = (
+                    frame["entries"]
+                    if frame["type"] == "sync"
+                    else [frame]
+                    if frame["type"] == "entry"
+                    else []
+                )
                 self.seqs += [entry["seq"] for entry in entries]
                 if frame.get("more"):
                     await self.send(type="sync", room=self.room.public_id, after=self.seqs[-1])
@@ -59,7 +65,11 @@ async def programs(server: Any, *others: Any) -> tuple[Any, list[Any], list[Prog
     members = [await in_db(make_member)() for _ in range(1 + len(others))]
     room = await in_db(make_room)(*members)
     tokens = [await in_db(issue_token)(member, "test") for member in members]
-    return room, members, [Program(at, token, room) for at, token in zip((server, *others), tokens, strict=True)]
+    return (
+        room,
+        members,
+        [Program(at, token, room) for at, token in zip((server, *others), tokens, strict=True)],
+    )
 
 
 async def post(member: Any, room: Any, count: int) -> int:
@@ -129,7 +139,9 @@ async def test_a_browser_gets_in_by_its_cookie_and_a_foreign_page_does_not(serve
     cookie = {"Cookie": f"{settings.SESSION_COOKIE_NAME}={await in_db(session_of)(ana)}"}
 
     for host in ("localhost", "127.0.0.1"):
-        async with connect(server.url, additional_headers=cookie, origin=f"http://{host}:{server.port}") as line:  # type: ignore[arg-type]
+        async with connect(
+            server.url, additional_headers=cookie, origin=f"http://{host}:{server.port}"
+        ) as line:  # type: ignore[arg-type]
             await line.send(json.dumps({"type": "hello", "v": 1, "client": str(uuid4())}))
             assert json.loads(await line.recv())["type"] == "welcome"
     with pytest.raises(InvalidStatus) as refused:

@@ -61,7 +61,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             raise OperationalError("database is locked: the line of writers did not move")
         self._is_writer = True
         try:
-            super()._start_transaction_under_autocommit()
+            super()._start_transaction_under_autocommit()  # type: ignore[misc]
         except BaseException:
             self._leave_line()
             raise
@@ -72,18 +72,18 @@ class DatabaseWrapper(base.DatabaseWrapper):
             writers.release()
 
     def _commit(self) -> Any:
-        done = super()._commit()
+        done = super()._commit()  # type: ignore[misc]
         self._leave_line()  # not when it failed: a rollback follows
         return done
 
     def _rollback(self) -> Any:
         try:
-            return super()._rollback()
+            return super()._rollback()  # type: ignore[misc]
         finally:
             self._leave_line()
 
     def _close(self) -> Any:
         try:
-            return super()._close()
+            return super()._close()  # type: ignore[misc]
         finally:
             self._leave_line()

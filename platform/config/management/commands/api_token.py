@@ -61,6 +61,11 @@ def centre_named(slug: str | None) -> Centre | None:
 
 def tokens_for(emails: Sequence[str], *, role: str, centre: Centre | None, may_create: bool) -> list[str]:
     """A fresh token for each e-mail, in order. Raises CommandError; then nothing is changed. A few queries for all."""
+    for email in emails:
+        try:
+            validate_email(email)
+        except ValidationError as wrong:
+            raise CommandError(f"{email} is no e-mail address.") from wrong
     wanted = list(dict.fromkeys(email.lower() for email in emails))
     found = Member.objects.annotate(folded=Lower("email")).filter(folded__in=wanted)
     known: dict[str, Member] = {member.email.lower(): member for member in found}
@@ -80,11 +85,6 @@ def tokens_for(emails: Sequence[str], *, role: str, centre: Centre | None, may_c
 
 def create(emails: Sequence[str], centre: Centre | None) -> dict[str, Member]:
     """New members as if they had signed up, confirmed their address, said they are adults and been through the welcome."""
-    for email in emails:
-        try:
-            validate_email(email)
-        except ValidationError as wrong:
-            raise CommandError(f"{email} is no e-mail address.") from wrong
     people = [Member(email=email, display_name=name_in(email), onboarded_at=clock.now()) for email in emails]
     for member in people:
         member.set_unusable_password()

@@ -1,6 +1,5 @@
 """manage.py serve: the whole site in one process: pages, API, sockets (daphne) and the sweeps beside them."""
 
-import time
 from typing import Any
 
 from daphne.server import Server
@@ -26,12 +25,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         from config.asgi import application  # noqa: PLC0415 - loads every door: only this command needs them
 
-        started = time.perf_counter()
         connections.close_all()
         end_sweeps = None if options["no_sweeps"] else jobs.start_thread()
 
         def ready() -> None:
-            self.stdout.write(f"Ready in {time.perf_counter() - started:.1f} s: {settings.PUBLIC_URL}/")
+            self.stdout.write(f"Ready: {settings.PUBLIC_URL}/")
             if settings.DEMO:
                 self.stdout.write(f"Sign in as one of six demo people: {settings.PUBLIC_URL}/demo/")
             self.stdout.flush()

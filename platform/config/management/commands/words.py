@@ -100,9 +100,9 @@ def sources() -> Iterator[Path]:
 
 
 def python_of(path: Path) -> bytes:
-    """The file as Python; of a template what Django makes of its texts."""
+    """The file as Python; of a template what Django makes of its texts, in brackets: there indentation is free."""
     text = path.read_text(encoding="utf-8")
-    return (text if path.suffix == ".py" else templatize(text, origin=str(path))).encode()
+    return (text if path.suffix == ".py" else f"({templatize(text, origin=str(path))})").encode()
 
 
 def texts() -> Catalog:

@@ -9,7 +9,7 @@ const form = box.querySelector(".chat-compose");
 const field = form?.elements.text;
 const skeleton = box.querySelector("template[data-message]").content.firstElementChild;
 const jump = box.querySelector("template[data-jump]").content.firstElementChild.cloneNode(true);
-const locale = say.language;
+const locale = say.language === "en" ? "en-GB" : say.language; // 19:00, as everywhere on the site
 const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit" });
 const day = new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long" });
 const full = new Intl.DateTimeFormat(locale, { dateStyle: "full", timeStyle: "short" });
@@ -44,7 +44,8 @@ function draw(message) {
   item.classList.toggle("chat-message--mine", mine);
   item.classList.toggle("chat-message--removed", Boolean(removed));
   item.classList.toggle("chat-message--waiting", !message.seq);
-  if (message.seq) item.id = `m${message.seq}`;
+  if (message.seq) Object.assign(item, { id: `m${message.seq}` }).dataset.seq = message.seq;
+  item.dataset.n = message.n;
   const name = message.author?.name ?? (mine ? "" : say.nobody);
   item.top[1].textContent = name;
   drawAvatar(item.top[0], message.author, name);
@@ -208,10 +209,14 @@ function shown(work) {
   seen();
 }
 
+// Read is what was in view while the page was: up to the newest message above the lower edge.
 function seen() {
-  if (document.visibilityState !== "visible" || !isAtEnd()) return;
-  const seqs = [...messages.keys(), ...notes.keys()].filter(Number.isInteger);
-  if (seqs.length) circles.read(say.room, Math.max(...seqs, circles.room(say.room)?.seq ?? 0));
+  if (document.visibilityState !== "visible") return;
+  const edge = log.getBoundingClientRect().bottom + 8;
+  let item = log.lastElementChild;
+  while (item && !(item.dataset.seq && item.getBoundingClientRect().bottom <= edge)) item = item.previousElementSibling;
+  if (isAtEnd() && circles.room(say.room)?.seq) circles.read(say.room, circles.room(say.room).seq);
+  else if (item) circles.read(say.room, Number(item.dataset.seq), Number(item.dataset.n));
 }
 
 const here = (hear) => (frame) => frame.room === say.room && hear(frame);
@@ -221,6 +226,10 @@ circles.on("entry", here((entry) => {
   if (!queue.length) requestAnimationFrame(() => shown(() => queue.splice(0).forEach(take)));
   queue.push(entry);
 }));
+circles.on("entry", ({ kind, room, body }) => {
+  const last = document.querySelector(`[data-last-room="${CSS.escape(room)}"]`);
+  if (last && kind === "message" && body) last.textContent = body.text.slice(0, 80);
+});
 circles.on("reset", here(() => location.reload()));
 circles.on("gone", here(() => {
   form?.remove();
@@ -369,7 +378,7 @@ for (const message of messages.values()) if (message.body?.reply_to) draw(messag
 if (field && !field.value) field.value = localStorage.getItem(DRAFT) ?? "";
 circles.watch(say.room, [Number(say.epoch), Number(say.head)]);
 layout();
-(log.querySelector(".chat-new") ?? log.lastElementChild)?.scrollIntoView({ block: "nearest" });
+(log.querySelector(".chat-new") ?? log.lastElementChild)?.scrollIntoView({ block: "start" });
 if (!log.querySelector(".chat-new")) toEnd();
 jump.remove();
 seen();

@@ -7,7 +7,7 @@
 //   say(room, text, more)       queue a message: kept in IndexedDB until the server has it, sent again by its key
 //   retry(key) drop(key) queued(room)
 //   ask(frame)                  send edit, delete, react, history: a promise of its answer
-//   read(room, seq) typing(room)
+//   read(room, seq, n) typing(room)
 // In the page: data-unread-room="<id>" and data-unread (a badge that hides at 0, its number in [data-unread-number]),
 // data-live-topic="<topic>" (gets a DOM event `live`, detail.data; after a reconnect too, then without data),
 // data-connection with data-offline, data-reconnecting, data-signed-out (the texts it shows).
@@ -212,6 +212,7 @@ const hearing = {
     badges();
     show();
     follow();
+    tellReads();
     for (const one of document.querySelectorAll("[data-live-topic]")) one.dispatchEvent(new CustomEvent("live", { detail: {} }));
     flush();
   },
@@ -282,17 +283,21 @@ function ack() {
 
 const reads = new Map();
 let readTimer = 0;
-function read(id, seq) {
+function read(id, seq, n) {
   const here = room(id);
   if (seq <= here.read[0]) return;
-  here.read = [seq, seq >= here.head ? here.n : here.read[1]];
+  here.read = [seq, n ?? here.n];
   reads.set(id, seq);
   badges();
-  readTimer ||= setTimeout(() => {
-    readTimer = 0;
-    for (const [one, newest] of reads) put({ type: "read", room: one, seq: newest });
-    if (welcomed) reads.clear();
-  }, READ_MS);
+  readTimer ||= setTimeout(tellReads, READ_MS);
+}
+
+function tellReads() {
+  clearTimeout(readTimer);
+  readTimer = 0;
+  if (!welcomed) return;
+  for (const [id, seq] of reads) put({ type: "read", room: id, seq });
+  reads.clear();
 }
 
 let typed = 0;
@@ -353,6 +358,7 @@ window.circles = circles;
 setInterval(ack, ACK_MS);
 addEventListener("online", probe);
 addEventListener("offline", show);
-document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && probe());
+addEventListener("pagehide", tellReads);
+document.addEventListener("visibilitychange", () => (document.visibilityState === "visible" ? probe() : tellReads()));
 document.addEventListener("htmx:afterSettle", follow);
 setTimeout(connect); // after the page's own module has said what it watches
