@@ -14,8 +14,8 @@ from django.utils.translation import gettext as _
 
 from events import tickets
 from events.models import Attendee, Event, Gate, Registration, Scan
-from events.truth import CONFLICT, Fact, Standing, Truth, truth
-from realtime import ids
+from events.truth import CONFLICT, UNDO_WITHIN, Fact, Standing, Truth, truth
+from realtime import clock, ids
 
 COMING = (Registration.State.CONFIRMED, Registration.State.AWAITING_PAYMENT)
 LAST = 8
@@ -103,7 +103,7 @@ class Guest:
     inside: bool
     at: datetime | None
     gate: str
-    scan: str
+    by: Fact | None
     twice: bool
 
     @property
@@ -129,6 +129,12 @@ class PartyLine:
     def missing(self) -> int:
         """How many are not inside now."""
         return sum(1 for guest in self.guests if not guest.inside)
+
+    @property
+    def undoable(self) -> Fact | None:
+        """The newest admission of the party that can still be undone now."""
+        latest = max((guest.by for guest in self.guests if guest.by), key=lambda fact: fact.at, default=None)
+        return latest if latest and clock.now() <= latest.at + UNDO_WITHIN else None
 
     @property
     def to_admit(self) -> int:
@@ -174,7 +180,7 @@ def _guest(row: Attendee, one: Standing, gate_names: dict[int, str]) -> Guest:
         inside=one.inside,
         at=one.first.at if one.first else None,
         gate=gate_names.get(scan.gate, "") if scan else "",
-        scan=str(one.by.id) if one.by else "",
+        by=one.by,
         twice=one.bodies > 1,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -75,10 +75,13 @@ class GateScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-cal
         return {"type": "http", "scheme": "bearer", "description": "The token of a paired gate (ecg_…)."}
 
 
+_members = cast("list[type[BaseAuthentication]]", api_settings.DEFAULT_AUTHENTICATION_CLASSES)
+
+
 class DoorView(APIView):
     """Open to members and to gates. A gate is not throttled: it is known, and a queue must drain."""
 
-    authentication_classes = [GateAuthentication, *api_settings.DEFAULT_AUTHENTICATION_CLASSES]
+    authentication_classes = [GateAuthentication, *_members]
 
     def get_throttles(self) -> list[BaseThrottle]:
         return [] if isinstance(self.request.auth, Gate) else list(super().get_throttles())
@@ -148,13 +151,15 @@ class CheckInsIn(serializers.Serializer[Any]):
     event = IdField(required=False)
     gate = serializers.CharField(required=False, max_length=gates.NAME_LENGTH)
     clock = ClockIn(required=False, allow_null=True, default=None)
-    scans = serializers.ListField(child=serializers.JSONField(allow_null=True), min_length=1, max_length=MOST_SCANS)
+    scans = serializers.ListField(
+        child=serializers.JSONField(allow_null=True), min_length=1, max_length=MOST_SCANS
+    )
 
 
 class Gates(APIView):
     """A phone becomes a gate. Who holds the pairing code needs no account."""
 
-    authentication_classes: ClassVar[list[type[BaseAuthentication]]] = []
+    authentication_classes: list[type[BaseAuthentication]] = []
     permission_classes = [AllowAny]
 
     @extend_schema(request=PairingIn, responses={201: OpenApiTypes.OBJECT}, operation_id="gates_pair")

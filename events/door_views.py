@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -72,16 +73,19 @@ def door(request: HttpRequest, pk: int) -> HttpResponse:
         "csrf": get_token(request),
         "guests": reverse("guests", args=[event.pk]),
     }
-    return render(
-        request, "events/door.html", {"event": event, "door": settings | _addresses(), "words": _words()}
-    )
+    return _scanner(request, event, settings)
 
 
 @never_cache
 @require_GET
 def gate(request: HttpRequest) -> HttpResponse:
     """Where the host's pairing QR leads: a phone without an account becomes a gate. The code stays behind the #."""
-    return render(request, "events/door.html", {"event": None, "door": _addresses(), "words": _words()})
+    return _scanner(request, None, {})
+
+
+def _scanner(request: HttpRequest, event: Event | None, settings: dict[str, str]) -> HttpResponse:
+    context = {"event": event, "door": settings | _addresses(), "words": _words(), "body_class": "door"}
+    return render(request, "events/door.html", context)
 
 
 def _addresses() -> dict[str, str]:
@@ -94,18 +98,18 @@ def _addresses() -> dict[str, str]:
     }
 
 
-def _people(singular: str, plural: str) -> dict[str, str]:
+def _people(text: Callable[[int], str]) -> dict[str, str]:
     """Both numbers of a text, for script; `{n}` stands for the number. French and Dutch, German, English have these two."""
-    return {"one": ngettext(singular, plural, 1), "other": ngettext(singular, plural, 2)}
+    return {"one": text(1), "other": text(2)}
 
 
 def _words() -> dict[str, Any]:
     """All the scanner says, in the page's language."""
     return {
         "reasons": {reason: str(text) for reason, text in REASONS.items()},
-        "admitted_n": _people("Welcome, {n} person", "Welcome, {n} people"),
-        "left_n": _people("{n} person left", "{n} people left"),
-        "partly_n": _people("Only {n} person more", "Only {n} people more"),
+        "admitted_n": _people(lambda n: ngettext("Welcome, {n} person", "Welcome, {n} people", n)),
+        "left_n": _people(lambda n: ngettext("{n} person left", "{n} people left", n)),
+        "partly_n": _people(lambda n: ngettext("Only {n} person more", "Only {n} people more", n)),
         "already": _("Already in"),
         "already_since": _("In since {time}, scanned by {gate}"),
         "twice": _("Came in twice"),
@@ -117,7 +121,7 @@ def _words() -> dict[str, Any]:
         "alone": _("Decided by this phone. It is sent when the network is back."),
         "no_ticket": _("This QR code is no ticket."),
         "gone": _("You are no longer at this door. Ask the host."),
-        "waiting_n": _people("{n} scan waiting", "{n} scans waiting"),
+        "waiting_n": _people(lambda n: ngettext("{n} scan waiting", "{n} scans waiting", n)),
         "offline": _("No network"),
         "expected": _("inside of {expected}"),
         "camera_off": _("The camera is off. Allow it for this page, then tap here."),
@@ -238,6 +242,8 @@ def _say(request: HttpRequest, answer: checkin.Answer, names: str) -> None:
             messages.warning(request, _("Already in: %(names)s") % {"names": names})
         case "not_inside":
             messages.warning(request, _("Was not inside: %(names)s") % {"names": names})
+        case _ if not names:
+            messages.error(request, _("This can no longer be undone here. Say that they left instead."))
         case _:
             messages.error(request, str(REASONS.get(answer.reason, REASONS[""])))
 
@@ -268,7 +274,10 @@ def pairing(request: HttpRequest, pk: int) -> HttpResponse:
     """A fresh pairing QR: two minutes, one phone. With htmx only its panel."""
     member, event = _at_door(request, pk)
     url = gates.pairing_url(gates.pair(member, event.pk))
-    shown = {"pairing_url": url, "pairing_qr": tickets.drawn(tickets.qr_of(url), _("QR code to pair a phone"))}
+    shown: dict[str, Any] = {
+        "pairing_url": url,
+        "pairing_qr": tickets.drawn(tickets.qr_of(url), _("QR code to pair a phone")),
+    }
     if request.headers.get("HX-Request"):
         return render(request, "events/guests.html#pairing", {"event": event} | shown)
     return _guests(request, member, event, **shown)

@@ -234,7 +234,7 @@ def qr(code: str) -> segno.QRCode:
     address = url_of("")
     version = QR_VERSION if len(address.encode()) <= QR_ADDRESS else None
     content = [(address, segno.consts.MODE_BYTE), (code, segno.consts.MODE_ALPHANUMERIC)]
-    return segno.make_qr(content, error="m", version=version, boost_error=False)
+    return segno.make_qr(content, error="m", version=version, boost_error=False)  # type: ignore[arg-type] # segments too
 
 
 def qr_of(text: str) -> segno.QRCode:

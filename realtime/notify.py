@@ -43,16 +43,9 @@ def mail(
     """
     if Mail.objects.filter(claim=claim[:200]).exists():
         return False
-    subject, text = _written(kind, language, {**context, "site": settings.PUBLIC_URL, "member": member})
+    words = _written(kind, language, {**context, "site": settings.PUBLIC_URL, "member": member})
     return mail_rendered(
-        kind,
-        to=to,
-        language=language,
-        claim=claim,
-        subject=subject,
-        text=text,
-        member=member,
-        calendar=calendar,
+        kind, to=to, language=language, claim=claim, words=words, member=member, calendar=calendar
     )
 
 
@@ -62,12 +55,12 @@ def mail_rendered(
     to: str,
     language: str,
     claim: str,
-    subject: str,
-    text: str,
+    words: tuple[str, str],
     member: Any = None,
     calendar: str = "",
 ) -> bool:
-    """As `mail`, with subject and text written by the caller. At most two queries."""
+    """As `mail`, with subject and text (`words`) written by the caller. At most two queries."""
+    subject, text = words
     fields = {
         "member": member,
         "to": to,

@@ -88,6 +88,7 @@ def test_a_compiled_catalogue_speaks(tmp_path, settings):
 
 TAGS = re.compile(r"\{%(.*?)%\}|\{\{(.*?)\}\}", re.S)
 COMMENTS = re.compile(r"\{#.*?#\}|\{% *comment\b.*?\{% *endcomment *%\}", re.S)
+CLASSES = re.compile(r"\{% *block body_class *%\}.*?\{% *endblock *%\}", re.S)
 TRANSLATED = re.compile(r"\{% *blocktrans(?:late)?\b.*?\{% *endblocktrans(?:late)? *%\}", re.S)
 LITERAL = re.compile(r"(?<![_\w(])(?<!_\()(\"[^\"]*\"|'[^']*')")
 SHOWN = {
@@ -147,7 +148,7 @@ class Speech(HTMLParser):
 
 def bare_strings(template: str, *, html: bool = True) -> list[str]:
     """Everything with a letter in it that stands in a template without being translated."""
-    rest = TRANSLATED.sub(" ", COMMENTS.sub(" ", template))
+    rest = TRANSLATED.sub(" ", CLASSES.sub(" ", COMMENTS.sub(" ", template)))
     in_tags = [
         literal
         for found in TAGS.finditer(rest)

@@ -65,8 +65,7 @@ class AccountAdapter(DefaultAccountAdapter):
             to=email,
             language=language,
             claim=f"account:{kind}:{uuid4()}",  # each request for a code is another mail; allauth limits how many
-            subject=" ".join(subject.split()),
-            text=text.strip() + "\n",
+            words=(" ".join(subject.split()), text.strip() + "\n"),
             member=member,
         )
 

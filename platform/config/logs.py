@@ -14,9 +14,15 @@ def line_formatter() -> logging.Formatter:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     last: structlog.types.Processor = (
-        structlog.dev.ConsoleRenderer() if settings.DEMO or settings.DEBUG else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer()
+        if settings.DEMO or settings.DEBUG
+        else structlog.processors.JSONRenderer()
     )
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.format_exc_info, last],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            last,
+        ],
     )

@@ -202,7 +202,10 @@ STORAGES = {
 }
 WHITENOISE_MAX_AGE = 3600
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
-WHITENOISE_SKIP_COMPRESS_EXTENSIONS = [*Compressor.SKIP_COMPRESS_EXTENSIONS, "map"]  # read by nobody, minutes of work
+WHITENOISE_SKIP_COMPRESS_EXTENSIONS = [
+    *Compressor.SKIP_COMPRESS_EXTENSIONS,
+    "map",
+]  # read by nobody, minutes of work
 
 # Mail: rows of the outbox first, sent by the sweep
 MAILERS = {"default": mailer()}

@@ -1,7 +1,7 @@
 """How static files are named: by their content where `collectstatic` ran, by their plain name elsewhere."""
 
 from django.contrib.staticfiles.apps import StaticFilesConfig
-from whitenoise.storage import CompressedManifestStaticFilesStorage  # type: ignore[import-untyped]
+from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 
 class OnlyWhatIsUsed(StaticFilesConfig):
@@ -10,7 +10,7 @@ class OnlyWhatIsUsed(StaticFilesConfig):
     ignore_patterns = [*StaticFilesConfig.ignore_patterns, "redoc", "rest_framework"]
 
 
-class HashedFiles(CompressedManifestStaticFilesStorage):  # type: ignore[misc]
+class HashedFiles(CompressedManifestStaticFilesStorage):
     """Hashed names with gzip and brotli copies beside them; a file the manifest does not know keeps its name.
 
     Tests and management commands run without `collectstatic`, and the vendored browser parts may be missing:

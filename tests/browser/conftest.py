@@ -24,11 +24,13 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def site(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A server of this module's own, on a fresh copy of the region. An error in its log fails the module."""
+    """A server of this module's own, on a fresh copy of the region. An error in its log, or an early end, fails the module."""
     site = Site(template, tmp_path_factory.mktemp("site") / "var")
     site.start()
     yield site
+    is_up = site.child.poll() is None
     site.stop()
+    assert is_up, f"the server ended by itself ({site.child.returncode}):\n{site.log[-6000:]}"
     assert "Traceback" not in site.log, site.log[-6000:]
 
 

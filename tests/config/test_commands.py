@@ -159,9 +159,15 @@ def test_only_a_member_and_only_of_a_centre():
 
 def test_a_centre_is_made_in_a_town_by_any_of_its_names(capsys):
     for name in ("Centre d’Aix", "Expat Centre Aachen"):
-        call_command("centre", "aachen", name=name, town="Aken", country="DE", email="a@example.org", languages="de,en")
+        call_command(
+            "centre", "aachen", name=name, town="Aken", country="DE", email="a@example.org", languages="de,en"
+        )
 
     centre = Centre.objects.get(slug="aachen")
-    assert (centre.name, centre.place.name, centre.languages) == ("Expat Centre Aachen", "Aachen", ["de", "en"])
+    assert (centre.name, centre.place.name, centre.languages) == (
+        "Expat Centre Aachen",
+        "Aachen",
+        ["de", "en"],
+    )
     with pytest.raises(CommandError, match="No town of NL is known as Aachenberg"):
         call_command("centre", "x", name="X", town="Aachenberg", country="NL", email="a@example.org")

@@ -13,7 +13,7 @@ from events import gates, tickets
 from events.models import DoorHelper, Gate, Registration, Scan
 from realtime import ids
 from realtime.clock import now
-from tests.events.doors import code, gate, open_event, party
+from tests.events.doors import code, open_event, party
 from tests.factories import make_member, make_staff
 
 pytestmark = pytest.mark.django_db
@@ -143,9 +143,7 @@ def test_who_may_scan_and_who_may_not():
         )
     ]
     assert codes == [401, 401, 403, 403, 200, 200, 200]
-    assert (
-        as_member(event.host)("post", "check-ins/", body | {"event": ids.encode(99)}).status_code == 404
-    )
+    assert as_member(event.host)("post", "check-ins/", body | {"event": ids.encode(99)}).status_code == 404
 
 
 def test_a_bad_scan_never_fails_its_batch():
@@ -175,7 +173,13 @@ def test_a_bad_scan_never_fails_its_batch():
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"scans": []}, {"scans": "x"}, {"scans": [{}] * 501}, {"scans": [{}], "clock": {"offset_ms": 10**15}}],
+    [
+        {},
+        {"scans": []},
+        {"scans": "x"},
+        {"scans": [{}] * 501},
+        {"scans": [{}], "clock": {"offset_ms": 10**15}},
+    ],
     ids=["nothing", "no scan", "no list", "too many", "no clock"],
 )
 def test_an_upload_that_is_none_is_bad_input(body):
@@ -210,7 +214,9 @@ def test_the_session_needs_its_csrf_token():
     refused = browser.post("/api/v1/check-ins/", body, content_type="application/json")
     assert (refused.status_code, refused.json()["code"]) == (403, "csrf")
     page = browser.get(f"/events/{event.public_id}/door/")
-    settings = json.loads(page.text.partition('id="door-settings" type="application/json">')[2].partition("<")[0])
+    settings = json.loads(
+        page.text.partition('id="door-settings" type="application/json">')[2].partition("<")[0]
+    )
     answer = browser.post(
         "/api/v1/check-ins/",
         body,

@@ -147,7 +147,17 @@ def test_the_same_form_sent_twice_counts_once(host, event):
 
 
 @pytest.mark.parametrize(
-    "do", ["", "in:", "in:aaaaaaaaaaaaa.1", "in:x.y", "undo:x", "out:x", "fly:x.1", "in:aaaaaaaaaaaaa.99999999999999999999"]
+    "do",
+    [
+        "",
+        "in:",
+        "in:aaaaaaaaaaaaa.1",
+        "in:x.y",
+        "undo:x",
+        "out:x",
+        "fly:x.1",
+        "in:aaaaaaaaaaaaa.99999999999999999999",
+    ],
 )
 def test_what_no_button_sends_is_not_there(host, event, do):
     assert host.post(page("guests_scan", event), {"do": do}).status_code == 404
@@ -167,13 +177,19 @@ def test_before_the_doors_open_the_host_lets_in_by_exception_and_a_helper_does_n
     party(event)
     client.force_login(helper)
     text = client.get(page("guests", event)).text
-    assert "The doors are not open yet." in client.post(page("guests_scan", event), button(text, "in"), follow=True).text
+    assert (
+        "The doors are not open yet."
+        in client.post(page("guests_scan", event), button(text, "in"), follow=True).text
+    )
 
     client.force_login(event.host)
     text = client.get(page("guests", event)).text
     assert "written down as an exception" in text
     client.post(page("guests_scan", event), button(text, "in"))
-    assert list(Scan.objects.order_by("order").values_list("is_forced", "is_refused")) == [(False, True), (True, False)]
+    assert list(Scan.objects.order_by("order").values_list("is_forced", "is_refused")) == [
+        (False, True),
+        (True, False),
+    ]
 
 
 def test_the_list_is_searched_by_any_name_of_the_party(host, event):

@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,8 +12,6 @@ from urllib.parse import urlsplit
 import pytest
 from django.conf import settings
 from django.db import connection
-
-READY_WITHIN_S = 30
 
 
 class Server:
@@ -29,27 +26,16 @@ class Server:
         self._child: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [
-            sys.executable,
-            "-m",
-            "daphne",
-            "-b",
-            "127.0.0.1",
-            "-p",
-            str(self.port),
-            "config.asgi:application",
-        ]
+        command = [sys.executable, str(settings.ROOT / "platform/manage.py"), "serve", "--no-sweeps"]
         self._child = subprocess.Popen(
-            command, env=os.environ | self._environment(), stderr=subprocess.DEVNULL
+            [*command, "--port", str(self.port)],
+            env=os.environ | self._environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
-        until = time.monotonic() + READY_WITHIN_S
-        while time.monotonic() < until:
-            assert self._child.poll() is None, "the server did not start"
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.05)
-        raise AssertionError("the server did not answer")
+        assert self._child.stdout is not None
+        assert self._child.stdout.readline().startswith("Ready"), "the server did not start"
 
     def stop(self) -> None:
         if self._child is not None and self._child.poll() is None:

@@ -46,7 +46,7 @@ class Command(BaseCommand):
         for name, step, total in steps:
             with transaction.atomic():  # one commit a step: all of it or none
                 for done, what in enumerate(step(region), 1):
-                    if not options["quiet"]:
+                    if not options["quiet"] and (self.stdout.isatty() or done == total):
                         self.show(name, done, total, what)
             if not options["quiet"]:
                 self.stdout.write("")

@@ -34,7 +34,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"Sign in as one of six demo people: {settings.PUBLIC_URL}/demo/")
             self.stdout.flush()
 
-        server = Server(
+        server = Server(  # type: ignore[no-untyped-call]
             application=application,
             endpoints=[f"tcp:port={options['port']}:interface={options['host']}:backlog={BACKLOG}"],
             ready_callable=ready,
@@ -44,7 +44,7 @@ class Command(BaseCommand):
             server_name="circles",
         )
         try:
-            server.run()
+            server.run()  # type: ignore[no-untyped-call]
         finally:
             if end_sweeps:
                 end_sweeps()

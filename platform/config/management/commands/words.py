@@ -142,15 +142,15 @@ def _faults_of(message: Message, forms: int) -> Iterator[str]:
     text = _singular(message)
     if message.fuzzy:
         yield f"fuzzy: {text!r}"
-    sources = list(message.id) if message.pluralizable else [message.id]
-    given = list(message.string) if isinstance(message.string, list | tuple) else [message.string]
+    own = [str(form) for form in message.id] if isinstance(message.id, list | tuple) else [str(message.id)]
+    given = _forms(message)
     if len(given) != (forms if message.pluralizable else 1) or not all(given):
         yield f"not translated: {text!r}"
         return
-    wanted = placeholders(sources[-1])
+    wanted = placeholders(own[-1])
     for form, translation in enumerate(given):
         # "one" may be written out where the source's own singular does so
-        allowed = {wanted, placeholders(sources[0])} if form == 0 else {wanted}
+        allowed = {wanted, placeholders(own[0])} if form == 0 else {wanted}
         if placeholders(translation) not in allowed:
             yield f"placeholders differ: {text!r} → {translation!r}"
         if translation.startswith("\n") != text.startswith("\n") or translation.endswith(
@@ -229,4 +229,6 @@ class Command(BaseCommand):
 
 
 def _forms(message: Message) -> list[str]:
-    return list(message.string) if isinstance(message.string, list | tuple) else [message.string or ""]
+    """The translation's forms: one, or one for each plural."""
+    given = message.string if isinstance(message.string, list | tuple) else [message.string]
+    return [form or "" for form in given]

@@ -6,7 +6,7 @@
 //   barcode-detector/node_modules/zxing-wasm/dist/reader/zxing_reader.wasm → vendor/zxing_reader.wasm
 // (a zxing-wasm at the top of node_modules may be another build and does not fit).
 //
-// On <body>: data-camera (on|off|none), data-engine (native|wasm|none), data-answer (the last), data-waiting.
+// On <body>: data-camera (on|off|none), data-engine (native|wasm|none), data-told (the last status), data-waiting.
 
 const root = document.querySelector("[data-scanner]");
 const $ = (name) => root.querySelector(`[data-${name}]`);
@@ -27,8 +27,8 @@ const UNDO_MS = 115_000;
 const plural = new Intl.PluralRules(document.documentElement.lang || "en");
 const number = (texts, n) => (texts[plural.select(n)] ?? texts.other).replace("{n}", n);
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
-const clock = new Intl.DateTimeFormat(document.documentElement.lang || "en", { hour: "2-digit", minute: "2-digit" });
-const clockOf = (moment) => clock.format(new Date(moment));
+const clockOf = (moment) =>
+  new Intl.DateTimeFormat(document.documentElement.lang || "en", { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: door.about?.timezone }).format(new Date(moment));
 
 // -- what is kept: the queue of scans, and what the server told of this door
 
@@ -360,7 +360,8 @@ async function scanned(ticket, { kind, slots }) {
       }
     }
   }
-  if (!result) result = await alone(ticket, scan, tried);
+  result ??= await alone(ticket, scan, tried);
+  showQueue();
   if (!result) return answer({ status: "kept", slots: [] }, words.kept_why);
   remember(ticket, kind, result);
   answer(result, result.alone ? words.alone : "");
@@ -377,7 +378,6 @@ async function alone(ticket, first, tried) {
   else Object.assign(again, { decision: "refused", reason: result.reason ?? "" });
   await enqueue(...(tried ? [undoing(ticket, first.id)] : []), again);
   await forget(new Set([first.id]));
-  showQueue();
   return { ...result, id: again.id };
 }
 
@@ -417,6 +417,7 @@ async function onlySome() {
   dialog.addEventListener(
     "close",
     async () => {
+      last.at = Date.now(); // the code may still be in view: that is no new scan
       const here = [...list.querySelectorAll("input:checked")].map((box) => Number(box.value));
       if (dialog.returnValue !== "save" || here.length === slots.length) return;
       await enqueue(undoing(ticket, id));
@@ -446,7 +447,7 @@ function answer(result, note = "") {
   for (const mark of screen.querySelectorAll("[data-shape]")) mark.hidden = mark.dataset.shape !== shape;
   screen.dataset.answer = shape;
   screen.hidden = false;
-  body.answer = result.status;
+  body.told = result.status;
   $("last").textContent = [$("answer-title").textContent, who].filter(Boolean).join(": ");
   clearTimeout(hiding);
   hiding = setTimeout(() => (screen.hidden = true), ANSWER_MS[shape]);
@@ -566,7 +567,7 @@ async function look(video, detector) {
   looking = true;
   while (looking) {
     try {
-      if (!document.hidden && video.readyState >= 2 && $("answer").hidden) {
+      if (!document.hidden && video.readyState >= 2 && $("answer").hidden && !$("who").open) {
         const [found] = await detector.detect(video);
         if (found) await onCode(found.rawValue);
       }
