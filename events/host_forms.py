@@ -241,7 +241,9 @@ class EventForm(WhenForm):
         ],
         initial="public",
     )
-    circle = forms.ModelChoiceField(Circle.objects.none(), label=gettext_lazy("Circle"), required=False)
+    circle = forms.ModelChoiceField(
+        Circle.objects.none(), label=gettext_lazy("Circle"), required=False, empty_label=gettext_lazy("None")
+    )
     partner_centres = forms.ModelMultipleChoiceField(
         Centre.objects.all(),
         label=gettext_lazy("Together with"),

@@ -202,3 +202,12 @@ def test_a_query_string_changes_in_one_place():
     request = RequestFactory().get("/events/?q=caf%C3%A9&page=3")
     page = shown("{% url_with page=4 %} {% url_with page='' %}", request=request)
     assert page == "?q=caf%C3%A9&amp;page=4 ?q=caf%C3%A9"
+
+
+@pytest.mark.parametrize(
+    ("language", "name"),
+    [("en", "Dutch"), ("nl", "Nederlands"), ("de", "Niederländisch"), ("fr", "Néerlandais")],
+)
+def test_languages_are_named_in_the_language_of_the_page(language, name):
+    with translation.override(language):
+        assert Template("{{ 'nl'|language_name }}").render(Context()) == name

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from config.demo_people import content
-from config.demo_region import Region
+from config.demo_region import ZONE, Region
 from events import hosting, registration
 from events.models import Attendee, Claim, DoorHelper, Event, Gate, Pool, Registration, Scan, Series
 from events.registration import Person
@@ -32,6 +32,8 @@ def _plan(region: Region, row: dict[str, Any]) -> hosting.Plan:
     if row.get("weekday") is not None:
         day += timedelta(days=(row["weekday"] - day.weekday()) % 7)
     start = datetime.combine(day, datetime.strptime(row["time"], "%H:%M").time())
+    if row.get("soon"):  # whenever the demo is loaded, one door is open
+        start = _next_half_hour(region.now.astimezone(ZONE).replace(tzinfo=None))
     venue = row["venue"]
     place = region.place(venue["place"], venue["country"])
     return {
@@ -59,6 +61,11 @@ def _plan(region: Region, row: dict[str, Any]) -> hosting.Plan:
         "is_free": row["free"],
         "price_note": row["price_note"] or {},
     }
+
+
+def _next_half_hour(now: datetime) -> datetime:
+    """The full or half hour that comes next."""
+    return now.replace(minute=0, second=0, microsecond=0) + timedelta(minutes=30 * (now.minute // 30 + 1))
 
 
 def _single(region: Region, row: dict[str, Any]) -> None:

@@ -108,7 +108,8 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "config.pages.frame",
             ],
-            "builtins": ["config.templatetags.ui", "django.templatetags.i18n", "django.templatetags.static"],
+            # ours last: it replaces Django's language_name, which speaks English on every page
+            "builtins": ["django.templatetags.i18n", "django.templatetags.static", "config.templatetags.ui"],
         },
     }
 ]

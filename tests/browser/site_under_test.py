@@ -9,31 +9,34 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
+from zoneinfo import ZoneInfo
 
 ROOT = Path(__file__).resolve().parents[2]
 MANAGE = [sys.executable, str(ROOT / "platform/manage.py")]
 START_S = 60
+# The demo has an event this evening: for the site it is ten in the morning, whenever the tests run.
+MORNING = datetime.now(ZoneInfo("Europe/Brussels")).replace(hour=10, minute=0, second=0, microsecond=0)
 
 
 def environment(var: Path, **more: str) -> dict[str, str]:
     """This one's, with everything that could lead out of the test taken away."""
-    ours = {
-        "VAR_DIR": str(var),
-        "DEMO": "1",
-        "RATE_LIMITS": "0",
-        "DATABASE_URL": "",
-        "REDIS_URL": "",
-        "EMAIL_URL": "",
-    }
-    return {**os.environ, **{name: value for name, value in ours.items() if value}, **more} | {
-        name: "" for name, value in ours.items() if not value and name in os.environ
-    }
+    outward = {"DATABASE_URL", "REDIS_URL", "EMAIL_URL"}
+    inherited = {name: value for name, value in os.environ.items() if name not in outward}
+    ours = {"VAR_DIR": str(var), "CLOCK_FILE": str(var / "clock"), "DEMO": "1", "RATE_LIMITS": "0"}
+    return inherited | ours | more
+
+
+def set_clock(var: Path, moment: datetime) -> None:
+    """For what runs on this var/ it is `moment` now, and time goes on from there."""
+    (var / "clock").write_text(str((moment - datetime.now(UTC)).total_seconds()))
 
 
 def make_template(var: Path) -> Path:
     """Migrate, fill, collect: once for all modules."""
+    set_clock(var, MORNING)
     for command in (
         ["collectstatic", "--noinput", "-v0"],
         ["migrate", "--noinput", "-v0"],
@@ -53,7 +56,7 @@ def free_port() -> int:
 
 
 class Site:
-    """One server. `clock` moves its time, `stop` and `start` restart it on the same data and port."""
+    """One server. `travel` moves its time, `stop` and `start` restart it on the same data and port."""
 
     children: ClassVar[list[subprocess.Popen[bytes]]] = []
 
@@ -63,14 +66,24 @@ class Site:
         self.var, self.port = var, free_port()
         self.url = f"http://localhost:{self.port}"
         self._log = var / "server.log"
-        (var / "clock").write_text("0")
+        self._read = 0
+        self.complaints: list[str] = []
 
     @property
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
+    def _trouble(self) -> list[str]:
+        """Its early end, and errors logged since the last start. (What stopping itself breaks off is no error.)"""
+        ended = (
+            [f"the server ended by itself ({self.child.returncode})"] if self.child.poll() is not None else []
+        )
+        fresh = self.log[self._read :]
+        return [*ended, *([fresh[-6000:]] if ended or "Traceback" in fresh else [])]
+
     def start(self) -> None:
-        more = {"PORT": str(self.port), "PUBLIC_URL": self.url, "CLOCK_FILE": str(self.var / "clock")}
+        self._read = len(self.log) if self._log.exists() else 0
+        more = {"PORT": str(self.port), "PUBLIC_URL": self.url}
         with self._log.open("ab") as log:
             self.child = subprocess.Popen(
                 [*MANAGE, "serve"], env=environment(self.var, **more), stdout=log, stderr=subprocess.STDOUT
@@ -90,9 +103,10 @@ class Site:
         raise RuntimeError(f"the server did not start:\n{self.log[-4000:]}")
 
     def stop(self) -> None:
+        self.complaints += self._trouble()
         self.child.send_signal(signal.SIGTERM)
         self.child.wait(20)
 
-    def travel(self, seconds: float) -> None:
-        """The server's clock goes this far ahead of the real one (from the start, not from the last journey)."""
-        (self.var / "clock").write_text(str(seconds))
+    def travel(self, moment: datetime) -> None:
+        """For this server it is `moment` now."""
+        set_clock(self.var, moment)
