@@ -206,12 +206,12 @@ def remove_child(member: Member, child_id: int) -> None:
 @transaction.atomic
 def leave(member: Member) -> None:
     """Leave the household: the children stay with the other adult; who is the last takes all of it away. Idempotent."""
-    _lock(member)
     household = of(member)
     if household is None:
         return
-    _lock(*adults_of(household))
-    HouseholdAdult.objects.filter(household=household, member=member).delete()
+    _lock(*adults_of(household))  # all at once, in one order: two who leave together wait, never for each other
+    if not HouseholdAdult.objects.filter(household=household, member=member).delete()[0]:
+        return
     left = adults_of(household)
     if not left:
         household.delete()
