@@ -116,13 +116,13 @@ class ScanIn(serializers.Serializer[Any]):
 
     id = serializers.UUIDField()
     code = serializers.CharField(
-        required=False, allow_null=True, allow_blank=True, default="", max_length=2000
+        required=False, allow_null=True, allow_blank=True, default="", max_length=2000, trim_whitespace=False
     )
     ticket = serializers.CharField(
-        required=False, allow_null=True, allow_blank=True, default="", max_length=200
+        required=False, allow_null=True, allow_blank=True, default="", max_length=200, trim_whitespace=False
     )
     proof = serializers.CharField(
-        required=False, allow_null=True, allow_blank=True, default="", max_length=200
+        required=False, allow_null=True, allow_blank=True, default="", max_length=200, trim_whitespace=False
     )
     slots = serializers.ListField(
         child=serializers.IntegerField(min_value=0, max_value=SLOTS - 1),

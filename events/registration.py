@@ -21,7 +21,7 @@ from django.utils.translation import ngettext
 
 from community import households
 from community.models import Member
-from events import calendars, seats
+from events import board, calendars, seats
 from events.access import event_for, registration_for
 from events.models import Attendee, Claim, Event, Pool, Registration
 from events.models.registration import SEATED
@@ -30,6 +30,7 @@ from realtime.ids import decode
 from realtime.models import Room
 
 PARTY_LIMIT = 12
+PASSED_OVER_AT_MOST = 3
 SLOTS = 16  # of a ticket; a slot is never given twice
 State = Registration.State
 
@@ -70,7 +71,11 @@ def register(member: Member, event_id: int, party: Sequence[Person], *, wait: bo
             if registration.state == State.CONFIRMED:
                 _claim(registration)
                 _enter(registration)
-            tell(registration, "event_registered" if registration.has_places else "event_waiting")
+            may_fit = registration.state == State.WAITING and event.waiting_list == Event.WaitingList.FIT
+            if may_fit and registration in move_up(event):
+                registration.refresh_from_db()  # fits where an earlier, larger party does not; move_up has told them
+            else:
+                tell(registration, "event_registered" if registration.has_places else "event_waiting")
             announce(event)
     except IntegrityError as clash:
         raise ValidationError(
@@ -142,6 +147,7 @@ def cancel(member: Member, registration_id: int) -> Registration:
         return registration
     if event.is_over:
         raise ValidationError(_("This event is over."), code="too_late")
+    _must_not_be_in(registration, set(named.values_list("slot", flat=True)) if not mine else None)
     if not mine and registration.party_size > 1:
         _step_out(registration, member)
     else:
@@ -184,16 +190,29 @@ def release_all(event: Event) -> None:
 
 
 def move_up(event: Event) -> list[Registration]:
-    """Give free places to the line, strictly in its order: who does not fit holds up those behind. Event locked."""
-    moved = []
+    """Give free places to the line by the event's rule. Event locked.
+
+    Strict: in order; who does not fit holds up those behind. Who fits first: a party that does not fit is passed
+    over, at most three times; after that it holds up those behind.
+    """
+    moved: list[Registration] = []
+    too_large: list[Registration] = []
     line = (
         event.registrations.filter(state=State.WAITING)
         .select_related("member", "event")
         .order_by("queued_at", "pk")
     )
     for registration in line:
-        if event.is_over or not _take(event, registration.party_size):
+        if event.is_over or not _has_room(event):
             break
+        if not _take(event, registration.party_size):
+            if event.waiting_list != Event.WaitingList.FIT or registration.passed_over >= PASSED_OVER_AT_MOST:
+                break
+            too_large.append(registration)
+            continue
+        for earlier in too_large:  # somebody behind them goes first
+            earlier.passed_over += 1
+            earlier.save(update_fields=["passed_over"])
         registration.event = event
         registration.state = State.CONFIRMED
         _touch(registration)
@@ -201,6 +220,8 @@ def move_up(event: Event) -> list[Registration]:
         _enter(registration)
         tell(registration, "event_moved_up")
         moved.append(registration)
+        if any(earlier.passed_over >= PASSED_OVER_AT_MOST for earlier in too_large):
+            break
     return moved
 
 
@@ -253,6 +274,20 @@ def _full(event: Event, n: int) -> ValidationError:
         return ValidationError(_("Every place is taken."), code="full")
     text = ngettext("Only %(left)d place is left.", "Only %(left)d places are left.", left) % {"left": left}
     return ValidationError(text, code="full")
+
+
+def _has_room(event: Event) -> bool:
+    return not event.pools.filter(kind=Pool.Kind.TOTAL, capacity__lte=F("taken")).exists()
+
+
+def _must_not_be_in(registration: Registration, slots: set[int] | None = None) -> None:
+    """Nobody of these slots (None: of the whole party) was let in: a place somebody stands on is not given back."""
+    scans = list(board.scans_of(registration.event).filter(registration=registration))
+    let_in = {slot for (_party, slot), one in board.truth_of(scans).standing.items() if one.first}
+    if let_in & slots if slots is not None else let_in:
+        raise ValidationError(
+            _("You are already in: these places can no longer be given back."), code="closed"
+        )
 
 
 def _somebody_waits(event: Event) -> bool:
@@ -365,7 +400,10 @@ def _seat(registration: Registration, people: Sequence[Person]) -> None:
             kept.append(attendee)
         else:
             new.append(person)
-    for attendee in _live(registration).exclude(pk__in=[attendee.pk for attendee in kept]):
+    gone = list(_live(registration).exclude(pk__in=[attendee.pk for attendee in kept]))
+    if gone:
+        _must_not_be_in(registration, {attendee.slot for attendee in gone})
+    for attendee in gone:
         attendee.is_live = False
         attendee.save(update_fields=["is_live"])
     if registration.next_slot + len(new) > SLOTS:

@@ -143,8 +143,7 @@ def check(rule: Rule) -> None:
         raise ValidationError({"rrule": _("A meetup recurs by days at most, not by hours or minutes.")})
     if len(rule.rdates) > MAX_DATES or len(rule.exdates) > MAX_DATES:
         raise ValidationError({"rrule": _("These are too many single dates for one series.")})
-    if not EARLIEST <= rule.start.year <= LATEST:
-        raise ValidationError({"starts_at": _("This date is too far away.")})
+    _must_be_near(rule)
     first = next(occurrences(rule), None)
     if first is None:
         raise ValidationError({"rrule": _("This rule gives no date at all.")})
@@ -153,6 +152,13 @@ def check(rule: Rule) -> None:
         raise ValidationError(
             {"rrule": _("This rule gives more than one date a day. Make several series of it.")}
         )
+
+
+def _must_be_near(rule: Rule) -> None:
+    """Start and single dates lie between 1970 and 2200: beyond, calendars and clocks know no zones."""
+    for name, walls in (("starts_at", [rule.start]), ("rdates", rule.rdates), ("exdates", rule.exdates)):
+        if not all(EARLIEST <= wall.year <= LATEST for wall in walls):
+            raise ValidationError({name: _("This date is too far away.")})
 
 
 def moved(rrule: str, by: timedelta) -> str:
@@ -196,8 +202,10 @@ def ended_before(rrule: str, at: datetime) -> str:
 def preview(rule: Rule, limit: int = 10, *, host: Member | None = None) -> tuple[list[Occurrence], bool]:
     """The first dates of a rule with what is special about them, and whether there are more. Nothing is saved.
 
-    Notes: the clocks change, a public holiday, another event of `host` that day. At most one query.
+    Notes: the clocks change, a public holiday, another event of `host` that day. At most one query. Raises
+    ValidationError for a rule that cannot be read, or dates nobody lives to see.
     """
+    _must_be_near(rule)
     found = list(occurrences(rule, limit + 1))
     shown, more = found[:limit], len(found) > limit
     busy = _busy(host, shown)

@@ -159,9 +159,10 @@ def unpack(data: bytes) -> Ticket:
     if len(data) != SIGNED.size:
         raise Unreadable("unknown")
     version, *fields = SIGNED.unpack(data)
-    if version != VERSION:
+    ticket = Ticket(*fields)
+    if version != VERSION or max(ticket.event, ticket.registration) >= 2**63:  # ids have 63 bits
         raise Unreadable("unknown")
-    return Ticket(*fields)
+    return ticket
 
 
 def read(code: str) -> Ticket:

@@ -48,6 +48,9 @@ class Registration(WithId):
     serial = models.PositiveIntegerField(default=1, help_text="Serial of tickets drawn now.")
     min_serial = models.PositiveIntegerField(default=1, help_text="Tickets with a lower serial are revoked.")
     queued_at = models.DateTimeField(null=True, blank=True)
+    passed_over = models.PositiveSmallIntegerField(
+        default=0, help_text="Times that a smaller party went first."
+    )
     offer_expires_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=clock.now)
     changed_at = models.DateTimeField(default=clock.now)

@@ -8,6 +8,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+SHORTEST_SECRET = 32  # characters, where the public can reach the site
+
 
 class Refuse(ImproperlyConfigured):
     """The environment cannot be right: the start stops with this one line."""
@@ -17,6 +19,14 @@ def flag(name: str, *, default: bool = False) -> bool:
     """An environment switch: 1, true, yes or on; unset gives the default."""
     value = os.environ.get(name, "").strip().lower()
     return value in {"1", "true", "yes", "on"} if value else default
+
+
+def whole_number(name: str, default: int) -> int:
+    """A number of the environment. Raises Refuse for anything else."""
+    value = os.environ.get(name, "").strip()
+    if value and not value.isdecimal():
+        raise Refuse(f"{name} must be a whole number, not “{value}”.")
+    return int(value) if value else default
 
 
 def _kept(path: Path, make: Any) -> str:
@@ -37,6 +47,8 @@ def _kept(path: Path, make: Any) -> str:
 def secret(name: str, var: Path, *, may_make: bool) -> str:
     """A secret of the environment; on a private machine made once and kept in var/. Raises Refuse elsewhere."""
     value = os.environ.get(name, "")
+    if value and not may_make and len(value) < SHORTEST_SECRET:
+        raise Refuse(f"{name} is too short to keep anything secret: {SHORTEST_SECRET} characters at least.")
     if value:
         return value
     if not may_make:
@@ -83,7 +95,7 @@ def database(var: Path) -> dict[str, Any]:
     if parts.scheme not in {"postgres", "postgresql"}:
         raise Refuse("DATABASE_URL must begin with postgres://; leave it unset for SQLite.")
     options: dict[str, Any] = dict(parse_qsl(parts.query))
-    options["pool"] = {"min_size": 1, "max_size": int(os.environ.get("DATABASE_POOL", "8")), "timeout": 10}
+    options["pool"] = {"min_size": 1, "max_size": whole_number("DATABASE_POOL", 8), "timeout": 30}
     options["options"] = "-c lock_timeout=3000 -c idle_in_transaction_session_timeout=3000"
     return {
         "ENGINE": "django.db.backends.postgresql",

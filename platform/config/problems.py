@@ -143,9 +143,10 @@ def from_exception(exc: Exception) -> HttpResponse | None:
 
 
 def is_lock_timeout(error: OperationalError) -> bool:
-    """Whether the database gave up waiting for somebody else's lock (either database; 55P03, 40P01 in PostgreSQL)."""
+    """Whether the wait for somebody else's lock, or for a free connection, took too long (55P03, 40P01 in PostgreSQL)."""
     state = getattr(error.__cause__, "sqlstate", None)
-    return state in {"55P03", "40P01"} or "database is locked" in str(error)
+    is_in_line = type(error.__cause__).__name__ == "PoolTimeout"  # psycopg_pool's own, without a state
+    return is_in_line or state in {"55P03", "40P01"} or "database is locked" in str(error)
 
 
 def _from_api_exception(exc: exceptions.APIException) -> HttpResponse:

@@ -8,7 +8,7 @@ from django.utils.csp import CSP
 from django.utils.translation import gettext_lazy as _
 from whitenoise.compress import Compressor
 
-from config.environment import Refuse, database, flag, mailer, secret, ticket_keys
+from config.environment import Refuse, database, flag, mailer, secret, ticket_keys, whole_number
 
 ROOT = Path(__file__).resolve().parents[2]
 VAR = Path(os.environ.get("VAR_DIR", ROOT / "var"))
@@ -17,7 +17,7 @@ VAR.mkdir(parents=True, exist_ok=True)
 DEBUG = flag("DEBUG")
 DEMO = flag("DEMO")
 RATE_LIMITS = flag("RATE_LIMITS", default=True)
-PORT = int(os.environ.get("PORT", "8000"))
+PORT = whole_number("PORT", 8000)
 PUBLIC_URL = os.environ.get("PUBLIC_URL", f"http://localhost:{PORT}").rstrip("/")
 _public = urlsplit(PUBLIC_URL)
 IS_LOOPBACK = _public.hostname in {"localhost", "127.0.0.1", "::1"}
@@ -38,7 +38,7 @@ ALLOWED_HOSTS = (
 )
 if IS_LOOPBACK:
     ALLOWED_HOSTS = [*ALLOWED_HOSTS, "localhost", "127.0.0.1", "[::1]"]
-PROXY_COUNT = int(os.environ.get("PROXY_COUNT", "0"))
+PROXY_COUNT = whole_number("PROXY_COUNT", 0)
 ALLAUTH_TRUSTED_PROXY_COUNT = PROXY_COUNT
 if IS_HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

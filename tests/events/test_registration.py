@@ -8,11 +8,13 @@ import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connection
 
-from events import registration, seats
+from events import checkin, registration, seats
+from events.checkin import DeviceClock
 from events.models import Attendee, Claim, Event, Pool, Registration
 from events.registration import Person, cancel, change_party, register
 from realtime import clock
 from realtime.models import Mail, Participant
+from tests.events.doors import code, gate, open_event, reading
 from tests.factories import make_child, make_event, make_household, make_member, make_place
 
 pytestmark = pytest.mark.django_db
@@ -350,3 +352,45 @@ def test_without_the_condition_in_the_update_the_last_place_is_sold_twice() -> N
     assert [registration._take(event, 1) for _ in range(2)] == [True, False], (
         "the guarded update sells it once"
     )
+
+
+def test_who_fits_first_goes_first_but_passes_a_larger_party_three_times_at_most() -> None:
+    event = make_event(capacity=10, waiting_list="fit")
+    register(make_member(), event.pk, [ME] + [Person(name=f"guest {n}") for n in range(4)])
+    large = register(make_member(), event.pk, [ME] + [Person(name=f"guest {n}") for n in range(8)], wait=True)
+
+    later = [register(make_member(), event.pk, [ME], wait=True).state for _ in range(4)]
+
+    large.refresh_from_db()
+    assert later == ["confirmed"] * 3 + ["waiting"], "after three times they hold up those behind"
+    assert (large.state, large.passed_over, taken(event)) == ("waiting", 3, 8)
+
+
+def test_without_asking_to_wait_nobody_gets_past_the_line() -> None:
+    event = make_event(capacity=2, waiting_list="fit")
+    register(make_member(), event.pk, [ME])
+    register(make_member(), event.pk, [ME, Person(name="guest")], wait=True)
+
+    with pytest.raises(ValidationError) as refused:
+        register(make_member(), event.pk, [ME])
+    assert code_of(refused) == "full"
+
+
+def test_who_was_let_in_cannot_give_the_place_back() -> None:
+    ana, ben = make_member(), make_member()
+    make_household(ana, ben)
+    event = open_event(capacity=4)
+    found = register(ana, event.pk, [ME, Person(member_id=ben.pk)])
+    checkin.record(gate(event), [reading(code(found), slots=0b1)], DeviceClock(0))
+
+    for give_back in (
+        lambda: cancel(ana, found.pk),
+        lambda: change_party(ana, found.pk, [Person(member_id=ben.pk)]),
+    ):
+        with pytest.raises(ValidationError, match="already in"):
+            give_back()
+    assert taken(event) == 2
+
+    cancel(ben, found.pk)  # he is not there yet
+    found.refresh_from_db()
+    assert (found.state, found.party_size, taken(event)) == ("confirmed", 1, 1)

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.test import Client
 
+from community.members import issue_token
 from events import hosting, rescheduling, series
 from events.models import Event, Pool, Registration, Series
 from events.registration import Person, register
@@ -379,3 +381,24 @@ def test_only_who_runs_it_changes_a_series_and_hidden_ones_are_not_there() -> No
         rescheduling.change_series(found.host, found.pk, Which("all"), {"title": "Mine"}, version=99)
     assert not Event.objects.filter(title="Mine").exists()
     assert not Registration.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"starts_at": "0001-01-01T00:00:00", "rrule": "FREQ=YEARLY", "limit": 1000},
+        {"starts_at": "9999-12-31T23:00:00", "rrule": "FREQ=DAILY"},
+        {
+            "starts_at": "2027-06-01T19:00:00",
+            "rrule": "",
+            "rdates": ["0001-01-01T00:00:00", "9999-12-31T23:59:59"],
+        },
+    ],
+)
+@pytest.mark.django_db
+def test_dates_nobody_lives_to_see_are_refused_by_field(given: dict[str, Any]) -> None:
+    client = Client(HTTP_AUTHORIZATION=f"Bearer {issue_token(make_host(), 'test')}")
+    answer = client.post(
+        "/api/v1/series/preview/", {"timezone": "Europe/Brussels"} | given, "application/json"
+    )
+    assert (answer.status_code, len(answer.json()["errors"])) == (400, 1)
