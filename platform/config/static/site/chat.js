@@ -10,9 +10,11 @@ const field = form?.elements.text;
 const skeleton = box.querySelector("template[data-message]").content.firstElementChild;
 const jump = box.querySelector("template[data-jump]").content.firstElementChild.cloneNode(true);
 const locale = say.language === "en" ? "en-GB" : say.language; // 19:00, as everywhere on the site
-const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit" });
-const day = new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long" });
-const full = new Intl.DateTimeFormat(locale, { dateStyle: "full", timeStyle: "short" });
+const timeZone = say.zone; // the member's own, as in mails and on every other page
+const clock = new Intl.DateTimeFormat(locale, { timeZone, hour: "2-digit", minute: "2-digit" });
+const day = new Intl.DateTimeFormat(locale, { timeZone, weekday: "long", day: "numeric", month: "long" });
+const dayKey = new Intl.DateTimeFormat("en-CA", { timeZone }); // 2027-06-01
+const full = new Intl.DateTimeFormat(locale, { timeZone, dateStyle: "full", timeStyle: "short" });
 const GROUP_MS = 5 * 60_000;
 const DRAFT = `draft:${say.me}:${say.room}`;
 
@@ -123,8 +125,8 @@ function layout() {
   let isNewShown = false;
   for (const row of rows) {
     const at = new Date(row.at);
-    const isNewDay = !before || new Date(before.at).toDateString() !== at.toDateString();
-    if (isNewDay) wanted.push(line(`day-${at.toDateString()}`, "chat-day", day.format(at)));
+    const isNewDay = !before || dayKey.format(new Date(before.at)) !== dayKey.format(at);
+    if (isNewDay) wanted.push(line(`day-${dayKey.format(at)}`, "chat-day", day.format(at)));
     if (!isNewShown && row.seq > readBefore && row.body !== undefined && !row.note && !isMine(row)) {
       wanted.push(line("new", "chat-new", say.new));
       isNewShown = true;
@@ -240,6 +242,13 @@ circles.on("failed", ({ key, detail }) => {
   if (message) shown(() => draw(Object.assign(message, { failed: detail })));
 });
 let typingTimer = 0;
+function nobodyTypes() {
+  clearTimeout(typingTimer);
+  const spot = box.querySelector("[data-typing]");
+  spot.textContent = "";
+  spot.classList.add("visually-hidden");
+}
+circles.on("entry", here(({ kind }) => kind === "message" && nobodyTypes())); // what was typed has arrived
 circles.on("typing", here(({ members }) => {
   const others = members.filter((id) => id !== say.me);
   if (!others.length) return;
@@ -248,10 +257,7 @@ circles.on("typing", here(({ members }) => {
   spot.textContent = others.length === 1 && known ? say.typingOne.replace("{name}", known.author.name) : say.typingMore;
   spot.classList.remove("visually-hidden");
   clearTimeout(typingTimer);
-  typingTimer = setTimeout(() => {
-    spot.textContent = "";
-    spot.classList.add("visually-hidden");
-  }, 4000);
+  typingTimer = setTimeout(nobodyTypes, 4000);
 }));
 
 // Older messages as one scrolls up; what is looked at stays where it is.

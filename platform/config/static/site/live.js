@@ -17,7 +17,7 @@ const FINAL = new Set([4001, 4009, 4400, 4403, 4406]);
 const ACK_EVERY = 32;
 const ACK_MS = 5000;
 const READ_MS = 3000;
-const MAX_WAIT_MS = 30_000;
+const MAX_WAIT_MS = 8_000; // a person looks at the screen meanwhile; full jitter spreads the others
 
 const listeners = new Map();
 const rooms = new Map(); // id → {epoch, seq, head, n, read: [seq, n], watched, wanted, unacked}
