@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Case, Exists, OuterRef, Q, When
 
 from community.models import Circle, CircleMembership, Member, Place, Profile
 from community.models.places import towns_within
@@ -23,29 +23,28 @@ def nearest_km(profile: Profile | None, place: Place | None) -> int | None:
 
 
 def towns_near(towns: Iterable[Place], km: float) -> set[int]:
-    """Ids of the towns at most `km` from any of `towns`. One query a town."""
+    """Ids of the towns at most `km` from any of `towns`. No query."""
     return {pk for town in towns for pk in towns_within(town.lat, town.lon, km)}
 
 
 def suggestions(member: Member, limit: int = 3) -> list[Circle]:
     """Circles the member is not in that fit: an interest of theirs, near home or work; the nearest first, then the largest.
 
-    Without any that fit both, those near by; without a known place, those of their interests. At most seven queries.
+    Without any that fit both, those of their interests that are nowhere in particular, then those near by. One query
+    for who is signed in.
     """
-    profile = Profile.objects.select_related("lives", "works").filter(member=member).first()
+    profile = getattr(member, "profile", None)
     known = CircleMembership.objects.filter(circle=OuterRef("pk"), member=member)
-    free = Circle.objects.open_to(member).filter(~Exists(known)).for_list().order_by("-size", "pk")
+    free = Circle.objects.open_to(member).filter(~Exists(known)).for_list()
     if profile is None:
-        return list(free[:limit])
-    likes = set(profile.interests.values_list("pk", flat=True))
-    near = towns_near(homes(profile), NEARBY_KM)
-    fitting = free.filter(interest__in=likes)
-    for choice in (fitting.filter(place__in=near), fitting.filter(place=None), free.filter(place__in=near)):
-        found = list(choice[:30])
-        if found:
-            found.sort(key=lambda circle: (nearest_km(profile, circle.place) or 0, -circle.size, circle.pk))
-            return found[:limit]
-    return []
+        return list(free.order_by("-size", "pk")[:limit])
+    near = Q(place__in=towns_near(homes(profile), NEARBY_KM))
+    liked = Q(interest__in=profile.interests.values("pk"))
+    rank = Case(When(liked & near, then=0), When(liked & Q(place=None), then=1), When(near, then=2))
+    found = list(free.annotate(rank=rank).exclude(rank=None).order_by("rank", "-size", "pk")[:30])
+    best = [circle for circle in found if circle.rank == found[0].rank]  # type: ignore[attr-defined]
+    best.sort(key=lambda circle: (nearest_km(profile, circle.place) or 0, -circle.size, circle.pk))
+    return best[:limit]
 
 
 def suggested_circle(member: Member) -> Circle | None:

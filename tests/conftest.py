@@ -13,7 +13,7 @@ from django.utils import translation
 
 from community import places
 from community.models import Place
-from community.models.places import _town_centres
+from community.models.places import _centres
 
 
 def pytest_configure() -> None:
@@ -28,7 +28,7 @@ def pytest_configure() -> None:
 def _fresh_start() -> Iterator[None]:
     """No test inherits what another one cached or the language it spoke."""
     cache.clear()
-    _town_centres.cache_clear()
+    _centres.clear()
     translation.activate("en")
     yield
     translation.deactivate()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import unicodedata
-from functools import lru_cache
 
 from django.db import models
 from django.utils.translation import get_language
@@ -88,15 +87,18 @@ class Place(models.Model):
         return next((step for step in DISTANCE_STEPS_KM if exact <= step), math.ceil(exact / 10) * 10)
 
 
-@lru_cache(maxsize=1)
-def _town_centres(_size: int) -> tuple[tuple[int, float, float], ...]:
-    return tuple(Place.objects.values_list("pk", "lat", "lon"))
+_centres: list[tuple[int, float, float]] = []  # towns come with a migration: once read, they hold for the process
+
+
+def _town_centres() -> list[tuple[int, float, float]]:
+    if not _centres:
+        _centres.extend(Place.objects.order_by().values_list("pk", "lat", "lon"))
+    return _centres
 
 
 def towns_within(lat: float, lon: float, km: float) -> list[int]:
-    """Ids of the towns whose centre is at most `km` from a point in degrees. One query (the number of towns)."""
-    centres = _town_centres(Place.objects.count())
-    return [pk for pk, town_lat, town_lon in centres if kilometres(lat, lon, town_lat, town_lon) <= km]
+    """Ids of the towns whose centre is at most `km` from a point in degrees. One query in the life of a process."""
+    return [pk for pk, town_lat, town_lon in _town_centres() if kilometres(lat, lon, town_lat, town_lon) <= km]
 
 
 class PlaceName(models.Model):

@@ -1,7 +1,9 @@
 """Pages that draw from several floors: Today, the front page, the demo's door, and what every page carries."""
 
+from functools import cache, partial
 from typing import Any
 
+from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.auth import login
 from django.db.models import F, Sum
@@ -26,12 +28,15 @@ YEAR_S = 365 * 86_400
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
-    """What base.html needs on every page. One query for who is signed in, none for others."""
+    """What base.html needs on every page. At most one query for who is signed in, none for others.
+
+    The number of unread messages is counted when the page shows it, unless the page has it already.
+    """
     member = request.user if isinstance(request.user, Member) else None
     return {
         "member": member,
         "languages": settings.LANGUAGES,
-        "unread_total": unread_total(member) if member else 0,
+        "unread_total": cache(partial(unread_total, member)) if member else 0,
         "is_demo": settings.DEMO,
         "theme": request.COOKIES.get("theme", ""),
         "vendor": {
@@ -72,6 +77,7 @@ def today(request: HttpRequest, member: Member) -> HttpResponse:
         .order_by("event__starts_at", "pk")
     )[:4]
     upcoming = list(coming)
+    unread = [row for row in rooms.of_member(member) if row.unread]
     hosting = (
         Event.objects.filter(host=member, state=Event.State.PUBLISHED)
         .upcoming()
@@ -84,7 +90,8 @@ def today(request: HttpRequest, member: Member) -> HttpResponse:
         "next": upcoming[0] if upcoming else None,
         "later": upcoming[1:],
         "hosting": hosting,
-        "rooms": [row for row in rooms.of_member(member) if row.unread][:5],
+        "rooms": unread[:5],
+        "unread_total": sum(row.unread for row in unread if not row.muted),
         "invitation": HouseholdInvitation.objects.filter(email__iexact=member.email, state="open")
         .select_related("inviter")
         .first(),
@@ -165,6 +172,7 @@ def demo(request: HttpRequest) -> HttpResponse:
         if chosen is None:
             raise Http404
         login(request, chosen.member, backend=settings.AUTHENTICATION_BACKENDS[0])
+        UserSession.objects.create_from_request(request)  # so that it is listed, and can be ended elsewhere
         return redirect("home")
     return render(request, "site/demo.html", {"people": people})
 
