@@ -395,6 +395,8 @@ class CirclesFilter(WithTowns):
             near.append(("home", _("My home (%s)") % self.homes["home"].name))  # type: ignore[union-attr]
         if self.homes.get("work"):
             near.append(("work", _("My work (%s)") % self.homes["work"].name))  # type: ignore[union-attr]
+        if len(near) == 1:  # no town of theirs to choose from: this is the only one, not another
+            self.fields["place"].label = _("Town")
         self.fields["near"].choices = near  # type: ignore[attr-defined]
         self.fields["interest"].choices = [("", _("All")), *interest_choices()]  # type: ignore[attr-defined]
 

@@ -209,7 +209,9 @@ def leave(member: Member) -> None:
     household = of(member)
     if household is None:
         return
-    _lock(*adults_of(household))  # all at once, in one order: two who leave together wait, never for each other
+    _lock(
+        *adults_of(household)
+    )  # all at once, in one order: two who leave together wait, never for each other
     if not HouseholdAdult.objects.filter(household=household, member=member).delete()[0]:
         return
     left = adults_of(household)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from datetime import date, datetime, time, timedelta
+from difflib import get_close_matches
 from typing import Any
 
 from babel import Locale
@@ -14,7 +16,8 @@ from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
 from community import places
-from community.models import Child, Interest, Member, Place
+from community.models import Child, Interest, Member, Place, PlaceName
+from community.models.places import fold
 from events.models import Event, Registration
 from events.models.event import EventQuerySet
 from events.registration import PARTY_LIMIT, Person
@@ -43,6 +46,28 @@ DEFAULT_ZONE = "Europe/Brussels"
 def find_town(text: str) -> Place | None:
     """The town of this name, in any language, whatever the case and accents; of several the largest. At most two queries."""
     return next(iter(places.meant(text)), None)
+
+
+def town_named(text: str) -> Place:
+    """The town somebody typed. Raises ValidationError, with what is written alike. Three queries at most, four for a no."""
+    place = find_town(text)
+    if place is not None:
+        return place
+    alike = _written_like(text)
+    if not alike:
+        raise ValidationError(_("We know no town of this name in the Euregio. Try another spelling."))
+    raise ValidationError(
+        _("We know no town of this name in the Euregio. Did you mean %(towns)s?")
+        % {"towns": ", ".join(alike)}
+    )
+
+
+def _written_like(text: str) -> list[str]:
+    """Up to three towns with a name, in any language, a letter or two away from `text`. One query."""
+    wanted = fold(text)
+    names = PlaceName.objects.filter(folded__startswith=wanted[:1])  # the first letter is seldom wrong
+    known = dict(names.values_list("folded", "place__name"))
+    return list(dict.fromkeys(known[name] for name in get_close_matches(wanted, known, cutoff=0.75)))
 
 
 def today() -> date:
@@ -118,17 +143,28 @@ class SearchForm(forms.Form):
         text = self.cleaned_data["town"].strip()
         if not text:
             return None
-        place = find_town(text)
-        if place is None:
-            raise ValidationError(_("We know no town of this name in the Euregio. Try another spelling."))
-        return place
+        return town_named(text)
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
+        self._forget_what_nobody_offered()
         since, until = cleaned.get("since"), cleaned.get("until")
         if since and until and until < since:
             self.add_error("until", _("This is before the first day."))
         return cleaned
+
+    def _forget_what_nobody_offered(self) -> None:
+        """A choice that is not on the list comes from an old or mistyped link: the search goes on without it."""
+        wrong = {
+            name: field
+            for name, field in self.fields.items()
+            if isinstance(field, forms.ChoiceField) and name in self.errors
+        }
+        asked: Any = copy(self.data)
+        for name, field in wrong.items():
+            del self.errors[name]
+            asked[name] = str(field.initial or "")
+        self.data = asked
 
     def days(self) -> tuple[date | None, date | None]:
         """First and last day asked for, on the reader's calendar; None where it is open."""
@@ -207,12 +243,13 @@ class PartyForm(forms.Form):
                 del self.fields[name]
 
     @staticmethod
-    def initial_for(adults: Sequence[Member], children: Sequence[Child]) -> dict[str, Any]:
-        """The whole household, ready to be sent."""
+    def initial_for(event: Event, adults: Sequence[Member], children: Sequence[Child]) -> dict[str, Any]:
+        """Ready to be sent: the whole household where families are meant, else only me."""
+        household = event.for_families
         return {
             "me": True,
-            "adults": [person.pk for person in adults],
-            "children": [child.pk for child in children],
+            "adults": [person.pk for person in adults if household],
+            "children": [child.pk for child in children if household],
             "wait": True,
         }
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -12,14 +15,30 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from community.forms import interest_choices
-from community.models import Centre, Circle, Interest, Member
-from events.forms import DEFAULT_ZONE, date_input, find_town, spoken_languages, time_input
+from community.models import Centre, Circle, Interest, Member, Place
+from events.forms import DEFAULT_ZONE, date_input, spoken_languages, time_input, town_named
 from events.holidays import COUNTRY_NAMES
 from events.hosting import Plan, Recurrence
 from events.models import Event
 from events.series import Rule
 
 WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
+NOTHING = re.compile(
+    r"(€|eur|euros?)?\s*0+([.,][0–-]*)?\s*(€|eur|euros?)?", re.IGNORECASE
+)  # 0, 0 €, 0,00 EUR
+
+
+class DaysField(forms.TypedMultipleChoiceField):
+    """Days ticked in a list that is drawn anew each time: local times as ISO 8601 come in, dates go out."""
+
+    widget = forms.MultipleHiddenInput
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(coerce=lambda text: datetime.fromisoformat(text).date(), **given)
+
+    def valid_value(self, value: Any) -> bool:
+        """Every day may be left out, also one that the list no longer shows."""
+        return True
 
 
 class WhenForm(forms.Form):
@@ -98,6 +117,8 @@ class WhenForm(forms.Form):
         widget=forms.CheckboxSelectMultiple,
     )
 
+    leave_out = DaysField(required=False)  # beside the next dates, in _dates.html
+
     def clean_exceptions(self) -> list[date]:
         return self._days("exceptions")
 
@@ -172,18 +193,26 @@ class WhenForm(forms.Form):
         return rule
 
     def recurrence(self) -> Recurrence:
-        """The rule with its single dates."""
-        at = self.start().time()
+        """The rule with its single dates; the days ticked to be left out are exceptions like those typed."""
+        said = self.cleaned_data
         return Recurrence(
             rrule=self.rrule(),
-            rdates=[datetime.combine(day, at) for day in self.cleaned_data["extra"]],
-            exdates=[datetime.combine(day, at) for day in self.cleaned_data["exceptions"]],
-            skip_holidays=self.cleaned_data["skip_holidays"],
+            rdates=self._starts_on(said["extra"]),
+            exdates=self._starts_on({*said["exceptions"], *said["leave_out"]}),
+            skip_holidays=said["skip_holidays"],
         )
 
-    def rule(self, zone: str = DEFAULT_ZONE) -> Rule:
-        """What `series.preview` expands. Only for a form that is valid."""
-        return Rule(start=self.start(), timezone=zone, **self.recurrence())
+    def rule(self) -> Rule:
+        """What will be published. Only for a form that is valid."""
+        return Rule(start=self.start(), timezone=DEFAULT_ZONE, **self.recurrence())
+
+    def rule_to_tick(self) -> Rule:
+        """What `series.preview` expands: with the days that are ticked, so that they can be taken back."""
+        return replace(self.rule(), exdates=self._starts_on(self.cleaned_data["exceptions"]))
+
+    def _starts_on(self, days: Iterable[date]) -> list[datetime]:
+        at = self.start().time()
+        return [datetime.combine(day, at) for day in sorted(days)]
 
 
 class EventForm(WhenForm):
@@ -263,8 +292,9 @@ class EventForm(WhenForm):
     )
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
-    def __init__(self, *args: Any, member: Member, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, member: Member, event: Event | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.event = event
         circle, spoken, likes = self.fields["circle"], self.fields["languages"], self.fields["interests"]
         assert isinstance(circle, forms.ModelChoiceField) and isinstance(spoken, forms.MultipleChoiceField)
         assert isinstance(likes, forms.MultipleChoiceField)
@@ -273,6 +303,18 @@ class EventForm(WhenForm):
             memberships__member=member, memberships__state="in", closed_at=None
         )
         spoken.choices = spoken_languages()
+
+    def clean_town(self) -> Place | str:
+        """A town of the Euregio. Only an event that came with another one, by import, keeps it."""
+        text: str = self.cleaned_data["town"].strip()
+        if self.event and text == _town_of(self.event):
+            return self.event.place or text
+        return town_named(text) if text else ""
+
+    def clean_price(self) -> str:
+        """What it costs as it was typed; empty when that is nothing."""
+        text: str = self.cleaned_data["price"].strip()
+        return "" if NOTHING.fullmatch(text) else text
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
@@ -283,7 +325,7 @@ class EventForm(WhenForm):
     def plan(self) -> Plan:
         """What the verbs of hosting take. Only for a form that is valid."""
         said = self.cleaned_data
-        place = find_town(said["town"]) if said["town"].strip() else None
+        place = said["town"] if isinstance(said["town"], Place) else None
         return Plan(
             title=said["title"].strip(),
             description=said["description"],
@@ -295,7 +337,7 @@ class EventForm(WhenForm):
             venue=said["venue"],
             address=said["address"],
             place=place,
-            town="" if place else said["town"].strip(),
+            town="" if place else said["town"],
             capacity=said["capacity"],
             waiting_list=said["waiting_list"] or None,
             languages=said["languages"],
@@ -303,8 +345,8 @@ class EventForm(WhenForm):
             for_families=said["for_families"],
             step_free=said["step_free"],
             childcare=said["childcare"],
-            is_free=not said["price"].strip(),
-            price_note={said["language"]: said["price"].strip()} if said["price"].strip() else {},
+            is_free=not said["price"],
+            price_note={said["language"]: said["price"]} if said["price"] else {},
             visibility=said["visibility"],
             circle=said["circle"],
             partner_centres=list(said["partner_centres"]),
@@ -327,9 +369,14 @@ class EventForm(WhenForm):
             "last_day": last.date()
             if start and last and last.date() > start.date() and (last - start).days >= 1
             else None,
-            "town": event.place.name if event.place else event.town,
+            "town": _town_of(event),
             "price": event.price_note.get(event.language, event.price),
             "interests": [interest.slug for interest in event.interests.all()],
             "partner_centres": list(event.partner_centres.all()),
             "scope": "this",
         }
+
+
+def _town_of(event: Event) -> str:
+    """Its town as the form shows it."""
+    return event.place.name if event.place else event.town

@@ -64,7 +64,7 @@ def event_edit(request: HttpRequest, pk: int) -> HttpResponse:
     event = _run_by(member, pk)
     if request.method != "POST":
         return _editor(request, EventForm(member=member, initial=EventForm.initial_of(event)), event)
-    form = EventForm(request.POST, member=member)
+    form = EventForm(request.POST, member=member, event=event)
     if form.is_valid():
         try:
             told = _changed(member, event, form)
@@ -146,12 +146,18 @@ def _dates(form: WhenForm, host: Member) -> dict[str, Any]:
         return {"errors": [error for errors in form.errors.values() for error in errors]}
     try:
         if form.repeats:
-            series.check(form.rule())
-        rule = form.rule()
-        found, more = series.preview(rule, PREVIEW, host=host)
+            series.check(form.rule_to_tick())
+        found, more = series.preview(form.rule_to_tick(), PREVIEW, host=host)
     except ValidationError as refused:
         return {"errors": refused.messages}
-    return {"found": found, "more": more, "all_day": form.cleaned_data["all_day"]}
+    said = form.cleaned_data
+    return {
+        "found": found,
+        "more": more,
+        "all_day": said["all_day"],
+        "repeats": form.repeats,
+        "left_out": said["leave_out"],
+    }
 
 
 def _kept(form: EventForm, host: Member) -> EventForm:

@@ -90,7 +90,8 @@ def event_list(request: HttpRequest) -> HttpResponse:
 def event_page(request: HttpRequest, pk: int) -> HttpResponse:
     """Everything needed to decide, and the party ready to be sent."""
     reader = reader_of(request)
-    return _event_page(request, event_for(reader, pk), _party_form(reader) if reader else None)
+    event = event_for(reader, pk)
+    return _event_page(request, event, _party_form(reader, event) if reader else None)
 
 
 @require_GET
@@ -109,7 +110,7 @@ def event_register(request: HttpRequest, pk: int) -> HttpResponse:
     event = event_for(reader, pk)
     if reader is None:
         return redirect(f"{reverse('account_login')}?{urlencode({'next': event.get_absolute_url()})}")
-    form = _party_form(reader, request.POST)
+    form = _party_form(reader, event, request.POST)
     status = 422
     if form.is_valid():
         try:
@@ -297,9 +298,9 @@ def _household(member: Member) -> tuple[list[Member], list[Child]]:
     )
 
 
-def _party_form(member: Member, data: Any = None) -> PartyForm:
+def _party_form(member: Member, event: Event, data: Any = None) -> PartyForm:
     adults, children = _household(member)
-    initial = PartyForm.initial_for(adults, children)
+    initial = PartyForm.initial_for(event, adults, children)
     return PartyForm(data, initial=initial, member=member, adults=adults, children=children)
 
 

@@ -151,7 +151,7 @@ def test_form_errors_count_the_fields_to_look_at():
         ("en", "Tue, 1 Jun 2027, 19:00"),
         ("nl", "di 1 jun 2027, 19:00"),
         ("de", "Di., 1. Juni 2027, 19:00"),
-        ("fr", "mar. 1 juin 2027, 19:00"),
+        ("fr", "mar. 1er juin 2027, 19:00"),
     ],
 )
 def test_a_moment_is_told_on_the_clock_of_its_zone(language: str, expected: str):
@@ -163,7 +163,28 @@ def test_a_date_tile_speaks_in_full():
     with translation.override("fr"):
         page = shown("{% date_tile day %}", day=date(2027, 6, 1))
     assert 'datetime="2027-06-01"' in page
-    assert "mardi 1 juin 2027" in page
+    assert "mardi 1er juin 2027" in page
+
+
+@pytest.mark.parametrize(("language", "words"), [("fr", "Mar 1 Déc"), ("nl", "Di 1 Dec"), ("de", "Di 1 Dez")])
+def test_a_date_tile_is_written_alike_in_every_language(language: str, words: str):
+    with translation.override(language):
+        page = shown("{% date_tile day %}", day=date(2026, 12, 1))
+    assert " ".join(re.findall(r'aria-hidden="true">([^<]*)<', page)) == words
+
+
+def test_only_the_first_of_a_french_month_is_an_ordinal():
+    with translation.override("fr"):
+        assert ui.day(date(2026, 12, 1)) == "mardi 1er décembre 2026"
+        assert ui.day(date(2026, 12, 11)) == "vendredi 11 décembre 2026"
+
+
+def test_a_field_with_a_label_needs_no_placeholder():
+    class Address(forms.Form):
+        email = forms.CharField(widget=forms.TextInput({"placeholder": "Email address"}))
+
+    assert "placeholder" not in shown("{% field form.email %}", form=Address())
+    assert "placeholder" in shown("{% field form.email unlabelled=True %}", form=Address())
 
 
 def test_an_event_without_a_date_says_so():

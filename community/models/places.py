@@ -87,7 +87,9 @@ class Place(models.Model):
         return next((step for step in DISTANCE_STEPS_KM if exact <= step), math.ceil(exact / 10) * 10)
 
 
-_centres: list[tuple[int, float, float]] = []  # towns come with a migration: once read, they hold for the process
+_centres: list[
+    tuple[int, float, float]
+] = []  # towns come with a migration: once read, they hold for the process
 
 
 def _town_centres() -> list[tuple[int, float, float]]:
@@ -98,7 +100,9 @@ def _town_centres() -> list[tuple[int, float, float]]:
 
 def towns_within(lat: float, lon: float, km: float) -> list[int]:
     """Ids of the towns whose centre is at most `km` from a point in degrees. One query in the life of a process."""
-    return [pk for pk, town_lat, town_lon in _town_centres() if kilometres(lat, lon, town_lat, town_lon) <= km]
+    return [
+        pk for pk, town_lat, town_lon in _town_centres() if kilometres(lat, lon, town_lat, town_lon) <= km
+    ]
 
 
 class PlaceName(models.Model):

@@ -166,6 +166,11 @@ class Event(Details):
         return self.over_at is not None and self.over_at <= clock.now()
 
     @property
+    def is_on_now(self) -> bool:
+        """It has begun and is not over."""
+        return self.starts_at is not None and self.starts_at <= clock.now() and not self.is_over
+
+    @property
     def doors_at(self) -> datetime | None:
         """From when the door admits (UTC)."""
         return self.starts_at and self.starts_at - timedelta(minutes=self.doors_minutes)

@@ -109,6 +109,7 @@ def test_the_list_lets_a_party_in_without_any_script(host, event):
     text = host.get(page("guests", event)).text
     answer = host.post(page("guests_scan", event), button(text, "in"), follow=True)
 
+    assert "0 of 1 party<" in text and "1 of 1 party<" in answer.text
     assert "Let in: " in answer.text
     assert re.search(r"data-arrived>2<", answer.text)
     assert board.board(event).arrived == 2

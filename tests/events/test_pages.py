@@ -111,6 +111,35 @@ def test_a_wrong_filter_is_said_and_keeps_what_was_typed(client: Client) -> None
     )
 
 
+def test_a_choice_that_is_not_on_the_list_is_passed_over(client: Client) -> None:
+    make_event(title="Picnic")
+
+    page = client.get("/events/", {"km": "abc", "interest": "x", "language": "xx", "when": "then"})
+
+    assert [event.title for event, _km, _mine in page.context["cards"]] == ["Picnic"]
+    assert "Select a valid choice" not in page.text and '<option value="20" selected>' in page.text
+
+
+def test_a_page_past_the_end_leads_back_to_the_first(client: Client) -> None:
+    make_event(title="Picnic")
+
+    text = client.get("/events/", {"page": "999", "free": "on"}).text
+
+    assert "No more events" in text and 'href="?free=on"' in text and "Nothing" not in text
+
+
+@pytest.mark.usefixtures("clock")
+def test_an_event_that_runs_says_so_on_its_page_and_card(client: Client) -> None:
+    make_event(title="Later", starts_at=clock.now() + timedelta(minutes=1))
+    now = make_event(title="Begun", starts_at=clock.now(), ends_at=clock.now() + timedelta(hours=1))
+
+    assert client.get("/events/").text.count("On now") == 1
+    assert "On now" in client.get(now.get_absolute_url()).text
+    now.ends_at, now.starts_at = clock.now(), clock.now() - timedelta(hours=1)
+    now.save()
+    assert "On now" not in client.get(now.get_absolute_url()).text
+
+
 def test_an_empty_list_says_what_to_do_next(client: Client) -> None:
     assert "Nothing is planned yet" in client.get("/events/").text
     assert "Nothing fits all of this" in client.get("/events/", {"q": "unicorn"}).text
@@ -156,7 +185,11 @@ def test_the_event_page_has_everything_to_decide_and_the_household_ready(client:
     ben = make_member(display_name="Ben")
     make_child(make_household(ana, ben), nickname="Noa")
     event = make_event(
-        title="Waffles", description="Come **hungry** <script>x</script>", languages=["nl"], capacity=20
+        title="Waffles",
+        description="Come **hungry** <script>x</script>",
+        languages=["nl"],
+        capacity=20,
+        for_families=True,
     )
 
     page = client.get(f"/events/{event.public_id}/")
@@ -173,7 +206,16 @@ def test_the_event_page_has_everything_to_decide_and_the_household_ready(client:
     ):
         assert text in page.text, text
     assert "<script>x" not in page.text
-    assert page.text.count("checked") == 3
+    assert page.text.count("checked") == 3 and "We are coming" in page.text
+
+
+def test_where_families_are_not_meant_only_the_reader_is_ticked(client: Client) -> None:
+    make_child(make_household(signed_in(client), make_member(display_name="Ben")), nickname="Noa")
+
+    page = client.get(make_event().get_absolute_url())
+
+    assert page.context["form"].initial["me"] and "Noa" in page.text
+    assert page.text.count("checked") == 1 and "We are coming" not in page.text
 
 
 def test_a_family_registers_in_one_step_and_sees_its_ticket(client: Client) -> None:
@@ -337,6 +379,47 @@ def test_a_host_publishes_a_single_event(client: Client) -> None:
     assert titles(client, q="board games") == ["Board games"]
 
 
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [("0", ""), ("0 €", ""), ("€ 0,00", ""), ("0,- EUR", ""), ("0,50 €", "0,50 €"), ("10", "10")],
+)
+def test_a_price_of_nothing_is_free_and_any_other_is_shown_as_typed(
+    client: Client, typed: str, shown: str
+) -> None:
+    signed_in(client, is_host=True, centre=make_centre())
+
+    client.post("/events/new/", form(price=typed))
+
+    event = Event.objects.get()
+    assert (event.is_free, event.price) == (not shown, shown)
+
+
+@pytest.mark.usefixtures("region")
+def test_a_town_nobody_knows_is_not_published_and_one_written_alike_is_named(client: Client) -> None:
+    signed_in(client, is_host=True, centre=make_centre())
+
+    lost = client.post("/events/new/", form(town="Atlantis"))
+    near = client.post("/events/new/", form(town="Masstricht"))
+
+    assert (lost.status_code, near.status_code, Event.objects.count()) == (422, 422, 0)
+    assert (
+        "Try another spelling" in lost.context["form"].errors["town"][0] and 'value="Atlantis"' in lost.text
+    )
+    assert "Did you mean Maastricht" in near.context["form"].errors["town"][0]
+    assert "Did you mean Maastricht" in client.get("/events/", {"town": "Masstricht"}).text
+
+
+def test_an_imported_event_keeps_its_town_outside_the_euregio_when_it_is_changed(client: Client) -> None:
+    host = signed_in(client, is_host=True, centre=make_centre())
+    event = make_event(host=host, place=None, town="Atlantis")
+    path = f"/events/{event.public_id}/edit/"
+
+    assert client.post(path, form(town="Atlantis", title="Diving", version=1)).status_code == 302
+    assert client.post(path, form(town="Lemuria", title="Diving", version=2)).status_code == 422
+    event.refresh_from_db()
+    assert (event.title, event.town, event.place) == ("Diving", "Atlantis", None)
+
+
 def test_a_host_publishes_a_fortnightly_meetup_in_the_same_form(client: Client) -> None:
     signed_in(client, is_host=True, centre=make_centre())
 
@@ -364,6 +447,24 @@ def test_the_dates_are_shown_before_anything_is_saved(client: Client) -> None:
         )
     assert 'value="Board games"' in page.text, "and what was typed is kept"
     assert not Event.objects.exists() and not Series.objects.exists()
+
+
+def test_a_date_ticked_in_the_preview_stays_in_sight_and_is_not_published(client: Client) -> None:
+    signed_in(client, is_host=True, centre=make_centre())
+    first = (clock.now() + timedelta(days=7)).date()
+    off = first + timedelta(days=7)
+    typed = form(repeat="weekly", count="3", leave_out=[f"{off}T19:00:00"])
+    ticked = f'value="{off}T19:00:00" checked'
+
+    part = client.get("/events/preview/", typed)
+    page = client.post("/events/new/", typed | {"preview": "1"})
+    client.post("/events/new/", typed | {"starts": "20:00"})
+
+    for shown in (part, page):
+        assert ticked in shown.text and shown.text.count('name="leave_out"') == 3
+    dates = [event.local_start.date() for event in Event.objects.order_by("starts_at")]  # type: ignore[union-attr]
+    assert dates == [first, off + timedelta(days=7)], "the day counts, also when the hour was changed after"
+    assert 'name="leave_out"' not in client.get("/events/preview/", form()).text
 
 
 def test_an_unfinished_form_says_what_is_missing_and_keeps_the_rest(client: Client) -> None:
@@ -453,3 +554,9 @@ def test_my_events_cost_the_same_for_one_and_thirty(
         response = client.get("/events/mine/")
 
     assert len(response.context["coming"]) == how_many
+
+
+def test_who_has_no_town_to_start_from_looks_for_circles_in_a_town_not_another_one(client: Client) -> None:
+    assert client.get("/circles/").context["form"]["place"].label == "Town"
+    signed_in(client, lives=make_place("Genk"))
+    assert client.get("/circles/").context["form"]["place"].label == "Another town"

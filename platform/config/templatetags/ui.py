@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -93,9 +94,12 @@ def _choice_groups(field: BoundField) -> list[tuple[str, list[BoundWidget]]]:
 def field(bound: BoundField, label: str = "", help: str = "", unlabelled: bool = False) -> dict[str, Any]:  # noqa: A002
     """A form field with its label, help and errors, tied together for screen readers.
 
-    Checkbox and radio groups become chips. `label` and `help` replace the form's own words.
+    Checkbox and radio groups become chips. `label` and `help` replace the form's own words. The label is enough:
+    a placeholder (allauth's forms have them) would only say it again in other words.
     """
     widget = bound.field.widget
+    if not unlabelled:
+        widget.attrs.pop("placeholder", None)
     kind = "line"
     if bound.is_hidden:
         kind = "hidden"
@@ -130,16 +134,19 @@ def empty(icon: str, title: str, text: str = "", url: str = "", label: str = "")
 
 @register.inclusion_tag("components/date_tile.html")
 def date_tile(moment: date | None) -> dict[str, Any]:
-    """The day of an event as a tile. `moment` is already on the wall clock of its zone."""
+    """The day of an event as a tile. `moment` is already on the wall clock of its zone.
+
+    Each word of the tile stands on its own, so it begins with a capital in every language.
+    """
     if moment is None:
         return {}
     locale = _locale()
     return {
-        "weekday": format_skeleton("EEE", moment, locale=locale).rstrip("."),
+        "weekday": _capital(format_skeleton("EEE", moment, locale=locale).rstrip(".")),
         "day": str(moment.day),
-        "month": format_date(moment, "LLL", locale=locale).rstrip("."),
+        "month": _capital(format_date(moment, "LLL", locale=locale).rstrip(".")),
         "iso": f"{moment:%Y-%m-%d}",
-        "full": format_date(moment, "full", locale=locale),
+        "full": _first_of_month(format_date(moment, "full", locale=locale), moment),
     }
 
 
@@ -149,6 +156,17 @@ def seats(pool: Any) -> dict[str, Any]:
     limited = pool is not None and pool.capacity is not None
     few = limited and 0 < pool.left <= max(2, pool.capacity // 10)
     return {"pool": pool, "limited": limited, "few": few}
+
+
+def _capital(word: str) -> str:
+    return word[:1].upper() + word[1:]
+
+
+def _first_of_month(text: str, moment: date) -> str:
+    """French says `1er juin` and then `2 juin`; CLDR's patterns know only the number."""
+    if moment.day == 1 and _locale().language == "fr":
+        return re.sub(r"(?<!\d)1(?= )", "1er", text, count=1)
+    return text
 
 
 def _on_wall_clock(moment: datetime, zone: str | tzinfo | None) -> datetime:
@@ -168,7 +186,7 @@ def when(moment: datetime | None, zone: str | tzinfo | None = None) -> str:
     local = _on_wall_clock(moment, zone)
     skeleton = "MMMEd" if local.year == clock.now().year else "yMMMEd"
     day = format_skeleton(skeleton, local, locale=_locale())
-    return f"{day}, {_time(local)}"
+    return f"{_first_of_month(day, local)}, {_time(local)}"
 
 
 @register.filter
@@ -177,7 +195,7 @@ def day(moment: date | None, zone: str | tzinfo | None = None) -> str:
     if not moment:
         return gettext("date to be announced")
     local = _on_wall_clock(moment, zone) if isinstance(moment, datetime) else moment
-    return format_date(local, "full", locale=_locale())
+    return _first_of_month(format_date(local, "full", locale=_locale()), local)
 
 
 def _time(local: datetime) -> str:
@@ -197,7 +215,7 @@ def language_name(code: str) -> str:
         name = Locale.parse(code, sep="-").get_display_name(_locale())
     except (ValueError, UnknownLocaleError):
         return code
-    return name[:1].upper() + name[1:] if name else code
+    return _capital(name) if name else code
 
 
 @register.filter

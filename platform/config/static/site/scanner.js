@@ -452,7 +452,7 @@ function answer(result, note = "") {
   clearTimeout(hiding);
   hiding = setTimeout(() => (screen.hidden = true), ANSWER_MS[shape]);
   play(TUNE[shape]);
-  navigator.vibrate?.(BUZZ[shape]);
+  if (navigator.userActivation?.hasBeenActive) navigator.vibrate?.(BUZZ[shape]); // browsers refuse it before a first tap
 }
 
 function titleOf({ status }, n) {
