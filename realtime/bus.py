@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 PATIENCE_S = 0.2
 BREAK_S = 2.0
+RECONNECT_S = 0.5
 
 _ears: set["Ear"] = set()
 _ears_guard = threading.Lock()
@@ -119,13 +120,20 @@ class Ear:
     def tell(self, channel: str, text: str) -> None:
         """A word from this process, from whatever thread."""
         with contextlib.suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._hear, channel, text)
+            self._loop.call_soon_threadsafe(self._heed, channel, text)
+
+    def _heed(self, channel: str, text: str) -> None:
+        """Pass a word on. One that nobody understands (another version's, a stranger's) is as good as lost."""
+        try:
+            self._hear(channel, text)
+        except Exception:
+            log.exception("bus: a word on %s was not understood", channel)
 
     async def _read(self) -> None:
         """Read from Redis for ever; after a cut, subscribe again to everything."""
         while True:
             client = redis.asyncio.Redis.from_url(
-                settings.REDIS_URL, socket_connect_timeout=1, decode_responses=True
+                settings.REDIS_URL, socket_connect_timeout=1, decode_responses=True, encoding_errors="replace"
             )
             try:
                 async with client.pubsub() as self._redis:
@@ -134,13 +142,17 @@ class Ear:
                     async for message in self._redis.listen():
                         self._take(message)
             except (redis.RedisError, OSError):
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(RECONNECT_S)
+            except Exception:  # whatever it is: who stops reading is deaf for good
+                log.exception("bus: reading failed; it begins anew")
+                await asyncio.sleep(RECONNECT_S)
             finally:
                 self._redis = None
-                await client.aclose()
+                with contextlib.suppress(redis.RedisError, OSError):
+                    await client.aclose()
 
     def _take(self, message: dict[str, str]) -> None:
         if message["type"] == "message":
-            self._hear(message["channel"], message["data"])
+            self._heed(message["channel"], message["data"])
         elif message["type"] == "subscribe" and message["channel"] in self.channels:
             self._confirmed.setdefault(message["channel"], asyncio.Event()).set()

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from weakref import WeakKeyDictionary
 
@@ -80,7 +80,7 @@ class Hub:
 
     async def add(self, line: Line) -> bool:
         """A socket has arrived. False when the member has too many in this process already."""
-        if len(self._lines[line.member_id]) >= MAX_LINES_A_MEMBER:
+        if sum(other.is_open for other in self._lines[line.member_id]) >= MAX_LINES_A_MEMBER:
             return False
         self._lines[line.member_id].add(line)
         async with self._starting:
@@ -89,18 +89,22 @@ class Hub:
         return True
 
     async def remove(self, line: Line) -> None:
-        """A socket has gone. After the last one the hub rests."""
-        for room_id in list(line.watches):
-            await self.unwatch(line, room_id)
-        await self.follow(line, set())
-        self._lines[line.member_id].discard(line)
-        if not self._lines[line.member_id]:
-            del self._lines[line.member_id]
+        """A socket has gone, or never quite came. After the last one the hub rests."""
+        try:
+            for room_id in list(line.watches):
+                await self.unwatch(line, room_id)
+            await self.follow(line, set())
+        finally:
+            self._lines[line.member_id].discard(line)
+            if not self._lines[line.member_id]:
+                del self._lines[line.member_id]
         async with self._starting:
-            if not self._lines and self._clock is not None:
+            if not self._lines and self._ear is not None:
                 await self._stop()
 
     async def _start(self) -> None:
+        if self._ear is not None:  # an earlier start did not come to its end
+            await self._stop()
         room = await in_thread(rooms.control)()
         self._control = room.pk
         self._ear = bus.Ear(self._hear, self._lost)
@@ -156,6 +160,7 @@ class Hub:
             for feed in new:
                 self._feeds.pop(feed.room_id, None)
                 feed.opened.set_exception(wrong)
+                feed.opened.exception()  # seen: nobody else may be waiting for it
             raise
         for feed in new:
             feed.last, feed.n = heads.get(feed.room_id, (0, 0))
@@ -197,8 +202,9 @@ class Hub:
             for line in self._lines.get(parcel.member, ()):
                 line.put(parcel.frame)
         else:
-            for line in feed.watches:
-                line.put(parcel.frame)
+            for line, watch in feed.watches.items():
+                if watch.is_live:  # else it is not known yet whether they may
+                    line.put(parcel.frame)
 
     def _drain(self, feed: Feed) -> None:
         """Emit what is next; read what is missing when something early is left."""
@@ -262,9 +268,11 @@ class Hub:
     async def _read_missing(self, feed: Feed, patience_s: float) -> None:
         """Read what the bus has not brought: once for all sockets of the room."""
         await asyncio.sleep(patience_s)
+        known: set[int] = set()
         try:
             more = True
             while more:
+                known = set(feed.early)
                 parcels = await in_thread(chat.log)(feed.room_id, feed.last, PULL)
                 more = len(parcels) == PULL
                 for parcel in parcels:
@@ -274,7 +282,13 @@ class Hub:
             log.exception(
                 "hub: reading a room failed"
             )  # the next turn sees that it is behind and tries again
-        feed.early = {seq: parcel for seq, parcel in feed.early.items() if seq == feed.last + 1}
+        # What came while it was read is still to be emitted. What was known before and is not in the log is not
+        # asked for again: a word may be wrong, and the next turn compares with the database anyway.
+        feed.early = {
+            seq: parcel
+            for seq, parcel in feed.early.items()
+            if seq == feed.last + 1 or (seq > feed.last and seq not in known)
+        }
         feed.pulling = None
         self._drain(feed)
 
@@ -326,14 +340,10 @@ class Hub:
                 self._end(line, TOO_SLOW)
 
     async def _end_dead_sessions(self) -> None:
-        """Sessions that were deleted without a word, members that were switched off: one query each."""
+        """Sessions deleted without a word, tokens revoked, members switched off: one query each."""
         lines = [line for lines in self._lines.values() for line in lines]
-        dead_sessions, dead_members = await in_thread(dead)(
-            {line.session_key for line in lines if line.session_key}, {line.member_id for line in lines}
-        )
-        for line in lines:
-            if line.session_key in dead_sessions or line.member_id in dead_members:
-                self._end(line, SIGN_IN)
+        for line in await in_thread(dead)(lines):
+            self._end(line, SIGN_IN)
 
     # ----------------------------------------------------------------------- what sockets say, coalesced
 
@@ -342,11 +352,22 @@ class Hub:
         self._reads[member_id, room_id] = max(seq, self._reads.get((member_id, room_id), 0))
 
     async def _write_reads(self) -> None:
+        """Write the newest reads. What cannot be written now is kept for the next turn; never raises."""
         reads, self._reads = self._reads, {}
-        if reads:
+        if not reads:
+            return
+        is_written = False
+        try:
             await in_thread(chat.mark_all_read)(
                 [(member, room, seq) for (member, room), seq in reads.items()]
             )
+            is_written = True
+        except Exception:
+            log.exception("hub: writing what was read failed")
+        finally:  # also when the turn is cut short
+            if not is_written:
+                for (member, room), seq in reads.items():
+                    self.read(member, room, seq)
 
     def typing(self, member_id: int, room_id: int) -> None:
         """Remember that a member is typing; each second every listener gets one list."""
@@ -390,11 +411,42 @@ class Hub:
         }
 
 
-def dead(session_keys: set[str], member_ids: set[int]) -> tuple[set[str], set[int]]:
-    """Those of these sessions that have ended, those of these members that are no longer active. Two queries."""
-    alive = Session.objects.filter(pk__in=session_keys).values_list("pk", flat=True)
-    active = get_user_model().objects.filter(pk__in=member_ids, is_active=True).values_list("pk", flat=True)
-    return session_keys - set(alive), member_ids - set(active)
+type Find = Callable[[set[str]], set[str]]
+
+
+def _none(tokens: set[str]) -> set[str]:
+    return set()
+
+
+_find_dead_tokens: Find = _none
+
+
+def tokens_are_checked_by(find: Find) -> None:
+    """`find(tokens)` says which of the tokens that sockets came with were revoked. What a token is, is not known here."""
+    global _find_dead_tokens
+    _find_dead_tokens = find
+
+
+def dead(lines: Collection[Line]) -> list[Line]:
+    """Those of these sockets whose session has ended, token was revoked or member is no longer active.
+
+    One query for each of the three that occurs.
+    """
+    sessions = {line.session_key for line in lines} - {""}
+    members = {line.member_id for line in lines}
+    tokens = {line.token for line in lines} - {""}
+    if sessions:
+        sessions -= set(Session.objects.filter(pk__in=sessions).values_list("pk", flat=True))
+    if members:
+        active = get_user_model().objects.filter(pk__in=members, is_active=True)
+        members -= set(active.values_list("pk", flat=True))
+    if tokens:
+        tokens = _find_dead_tokens(tokens)
+    return [
+        line
+        for line in lines
+        if line.session_key in sessions or line.token in tokens or line.member_id in members
+    ]
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()

@@ -22,11 +22,17 @@ class Line:
     """One socket as the hub sees it. `put` and `close` never wait and never raise."""
 
     def __init__(
-        self, send: Callable[[Message], Awaitable[None]], member_id: int, session_key: str, session: str
+        self,
+        send: Callable[[Message], Awaitable[None]],
+        member_id: int,
+        session_key: str = "",
+        session: str = "",
+        token: str = "",
     ) -> None:
         self.member_id = member_id
         self.session_key = session_key
         self.session = session
+        self.token = token
         self.watches: dict[int, Watch] = {}
         self.topics: set[str] = set()
         self.last_sign = monotonic()
@@ -78,7 +84,18 @@ class State(Enum):
 class Watch:
     """One socket's view of one room: `sent` is contiguous, whatever happens."""
 
-    __slots__ = ("_buffer", "_ended_at", "_full_since", "_state", "acked", "line", "room_id", "sent", "told")
+    __slots__ = (
+        "_buffer",
+        "_full_since",
+        "_leaves",
+        "_seen_at",
+        "_state",
+        "acked",
+        "line",
+        "room_id",
+        "sent",
+        "told",
+    )
 
     def __init__(self, line: Line, room_id: int) -> None:
         self.line = line
@@ -89,35 +106,44 @@ class Watch:
         self._buffer: list[Parcel] = []
         self._full_since = 0.0
         self._state = State.WAITING
-        self._ended_at = 0
+        self._leaves: list[int] = []
+        self._seen_at = 0
 
     def buffer(self) -> None:
-        """Begin to keep what is emitted: the database will be read next."""
+        """Begin to keep what is emitted: the database will be read next. Who left meanwhile has still left."""
         self._state = State.BUFFERING
         self._buffer = []
-        self._ended_at = 0
 
-    def resume(self, seq: int, *, is_live: bool) -> int:
+    def resume(self, seq: int, *, is_live: bool, seen_at: int = 0) -> int:
         """The socket has been sent everything up to `seq`. Live: what came meanwhile follows at once.
 
-        Returns the seq of the member's own leave entry when it is among that: nothing after it is sent.
+        `seen_at`: a place in the log where the database showed the member in the room. Only that outweighs a
+        leave entry: they came back after it. Returns the seq at which the member left, or 0; nothing after it
+        is sent, and the caller takes the watch away.
         """
         self.sent = self.acked = self.told = seq
-        buffered, self._buffer = self._buffer, []
+        self._seen_at = max(self._seen_at, seen_at)
+        left_at = self.left_at
+        buffered, self._buffer, self._leaves = self._buffer, [], []
         self._state = State.LIVE if is_live else State.WAITING
         if is_live:
             for parcel in buffered:
-                if self._ended_at and seq < self._ended_at <= parcel.seq:
-                    return self._ended_at
+                if left_at and parcel.seq >= left_at:
+                    break
                 self.take(parcel)
-        return self._ended_at if self._ended_at > seq else 0
+        return left_at
+
+    @property
+    def left_at(self) -> int:
+        """Where the member left while the database was being read, 0 when they did not."""
+        return min((seq for seq in self._leaves if seq > self._seen_at), default=0)
 
     def ends_at(self, seq: int) -> bool:
-        """The member leaves at `seq`. True: end now. False: the database is being read, `resume` will see to it."""
+        """The member leaves at `seq`. True: end now. False: they are back already, or `resume` will see to it."""
         if self._state is State.BUFFERING:
-            self._ended_at = seq
+            self._leaves.append(seq)
             return False
-        return True
+        return seq > self._seen_at
 
     def take(self, parcel: Parcel) -> None:
         """The next entry of the room: send it, keep it or leave it out."""
@@ -143,6 +169,10 @@ class Watch:
     @property
     def is_full(self) -> bool:
         return self._state is State.FULL
+
+    @property
+    def is_buffering(self) -> bool:
+        return self._state is State.BUFFERING
 
     @property
     def is_live(self) -> bool:

@@ -6,12 +6,11 @@ Everything the server sends passes through the socket's Line, so that its order 
 import asyncio
 import logging
 import secrets
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 from typing import Any
 
-from channels.consumer import AsyncConsumer
-from channels.exceptions import StopConsumer
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
 from django.db import OperationalError
@@ -19,7 +18,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from realtime import chat, frames, hub, ids, live, rooms
-from realtime.lines import WINDOW, Line, Watch
+from realtime.lines import WINDOW, Line, Message, Watch
 from realtime.models import Entry, Participant
 
 log = logging.getLogger(__name__)
@@ -57,30 +56,64 @@ class Bucket:
         return True
 
 
-class Socket(AsyncConsumer):
-    """`scope["user"]` is the member or None, `scope["session_key"]` their session: config.sockets sees to both."""
+class Socket:
+    """`scope["user"]` is the member or None, `scope["session_key"]` their session or `scope["token"]` the name of
+    the token they came with: config.sockets sees to all three.
 
-    channel_layer_alias = "none"  # the hub delivers: no layer, no queue and task for each socket
-    line: Line
-    member: Any
+    Messages are handled one after the other by a task of the socket's own. The server may cancel the task that
+    brings them (daphne does, five seconds after the end) and never one that is halfway through the hub.
+    """
 
-    async def dispatch(self, message: dict[str, Any]) -> None:
-        """As Channels', without its hop to a thread for each frame: the pool tidies its own connections."""
-        await getattr(self, message["type"].replace(".", "_"))(message)
-
-    # ------------------------------------------------------------------------------------ come and go
-
-    async def websocket_connect(self, message: dict[str, Any]) -> None:
-        offered = self.scope.get("subprotocols", [])
-        chosen = SUBPROTOCOL if SUBPROTOCOL in offered else None
-        await self.send({"type": "websocket.accept", "subprotocol": chosen})  # type: ignore[no-untyped-call]
-        self.member = self.scope.get("user")
+    def __init__(self, scope: Mapping[str, Any], send: Callable[[Message], Awaitable[None]]) -> None:
+        self.scope = scope
+        self.send = send
+        self.member: Any = scope.get("user")
+        self.hub = hub.current()
         self.is_known = False
         self.waiting_for_hello: asyncio.TimerHandle | None = None
         self.frames, self.writes = Bucket(300, 60), Bucket(30, 5)
-        session_key = self.scope.get("session_key", "")
-        digest = rooms.session_digest(session_key) if session_key else ""
-        self.line = Line(self.send, self.member.pk if self.member else 0, session_key, digest)
+        session_key = scope.get("session_key", "")
+        self.line = Line(
+            send,
+            self.member.pk if self.member else 0,
+            session_key,
+            rooms.session_digest(session_key) if session_key else "",
+            scope.get("token", ""),
+        )
+        self._waiting: deque[Message] = deque()
+        self._worker: asyncio.Task[None] | None = None
+
+    # ------------------------------------------------------------------------------------ come and go
+
+    async def run(self, receive: Callable[[], Awaitable[Message]]) -> None:
+        """Serve until the transport has gone. However this ends, the socket leaves the hub."""
+        try:
+            while (message := await receive())["type"] != "websocket.disconnect":
+                self._handle_next(message)
+        finally:
+            self.line.is_open = False
+            self._waiting.clear()  # nobody is there to hear the answers
+            await asyncio.shield(self._handle_next({"type": "websocket.disconnect"}))
+
+    def _handle_next(self, message: Message) -> asyncio.Task[None]:
+        self._waiting.append(message)
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._work())
+        return self._worker
+
+    async def _work(self) -> None:
+        while self._waiting:
+            message = self._waiting.popleft()
+            try:
+                await getattr(self, message["type"].replace(".", "_"))(message)
+            except Exception:
+                log.exception("socket: %s failed", message["type"])
+                self.line.close(BROKEN)
+
+    async def websocket_connect(self, message: Message) -> None:
+        offered = self.scope.get("subprotocols", [])
+        chosen = SUBPROTOCOL if SUBPROTOCOL in offered else None
+        await self.send({"type": "websocket.accept", "subprotocol": chosen})
         if offered and chosen is None:
             self.line.close(WRONG_VERSION)
         elif self.member is None:
@@ -89,12 +122,10 @@ class Socket(AsyncConsumer):
             await self._arrive()
 
     async def _arrive(self) -> None:
-        self.hub = hub.current()
         try:
             has_room = await self.hub.add(self.line)
         except Exception:
             log.exception("socket: the hub did not start")
-            await self.hub.remove(self.line)
             return self.line.close(BROKEN)
         if not has_room:
             return self.line.close(hub.TOO_MANY)
@@ -102,17 +133,14 @@ class Socket(AsyncConsumer):
         loop = asyncio.get_running_loop()
         self.waiting_for_hello = loop.call_later(HELLO_WITHIN_S, self.line.close, BAD_FRAME)
 
-    async def websocket_disconnect(self, message: dict[str, Any]) -> None:
-        self.line.is_open = False
+    async def websocket_disconnect(self, message: Message) -> None:
         if self.waiting_for_hello is not None:
             self.waiting_for_hello.cancel()
-        if self.is_known:
-            await self.hub.remove(self.line)
-        raise StopConsumer
+        await self.hub.remove(self.line)
 
     # ----------------------------------------------------------------------------------------- frames
 
-    async def websocket_receive(self, message: dict[str, Any]) -> None:
+    async def websocket_receive(self, message: Message) -> None:
         if not self.line.is_open or not self.is_known:
             return
         self.line.last_sign = monotonic()
@@ -135,12 +163,21 @@ class Socket(AsyncConsumer):
             return
         try:
             form = frames.FORMS[kind].of(raw)
-            await getattr(self, f"do_{kind}")(form)
+            try:
+                await getattr(self, f"do_{kind}")(form)
+            finally:
+                self._settle()
         except (ValidationError, PermissionDenied, ObjectDoesNotExist, OperationalError) as no:
             self._refuse(no, raw)
         except Exception:
             log.exception("socket: a %s frame failed", kind)
             self.line.close(BROKEN)
+
+    def _settle(self) -> None:
+        """A read of the database that failed leaves its rooms to be asked for again, not waiting for ever."""
+        for watch in list(self.line.watches.values()):
+            if watch.is_buffering:
+                self._resume(watch, watch.sent, is_live=False)
 
     def _refuse(self, no: Exception, raw: Mapping[str, Any]) -> None:
         code, detail, more = self._reason(no)
@@ -194,10 +231,8 @@ class Socket(AsyncConsumer):
 
     def _find_out(self) -> tuple[dict[int, Participant], bool]:
         """Where the member stands, and whether they are still signed in: who signed out between the handshake
-        and the hub's knowing of this socket would else be overheard. Two or three queries."""
-        session_keys = {self.line.session_key} - {""}
-        sessions, members = hub.dead(session_keys, {self.member.pk})
-        return rooms.standing(self.member), not sessions and not members
+        and the hub's knowing of this socket would else be overheard. Three queries."""
+        return rooms.standing(self.member), not hub.dead([self.line])
 
     def _standing(self, here: Participant) -> dict[str, Any]:
         room = here.room
@@ -237,15 +272,14 @@ class Socket(AsyncConsumer):
             return self._put(error | ({} if ref is None else {"ref": ref}))
         reason = self._cannot_resume(cursor, here.room.head)
         if cursor is not None and reason is None:
-            return await self._catch_up(watch, cursor[1], ref)
-        reset = {
-            "type": "reset",
-            "room": ids.encode(room_id),
-            "epoch": self.hub.epoch,
-            "head": here.room.head,
-        }
-        self._put(reset | {"reason": reason})
-        self._resume(watch, here.room.head, is_live=True)
+            return await self._catch_up(watch, cursor[1], here.room.head, ref)
+        self._reset(watch, here.room.head, reason)
+
+    def _reset(self, watch: Watch, head: int, reason: str | None) -> None:
+        """Tell the client to begin anew at the room's head, read together with the member's standing in it."""
+        frame = {"type": "reset", "room": ids.encode(watch.room_id), "epoch": self.hub.epoch}
+        self._put(frame | {"head": head, "reason": reason})
+        self._resume(watch, head, is_live=True, seen_at=head)
 
     def _cannot_resume(self, cursor: tuple[int, int] | None, head: int) -> str | None:
         if cursor is None:
@@ -254,48 +288,55 @@ class Socket(AsyncConsumer):
             return "epoch"
         return "ahead" if cursor[1] > head else None
 
-    async def _catch_up(self, watch: Watch, after: int, ref: str | int | None = None) -> None:
-        """Send the next piece of the log. The watch is buffering: the last piece makes it live with no gap."""
+    async def _catch_up(self, watch: Watch, after: int, seen_at: int, ref: str | int | None = None) -> None:
+        """Send the next piece of the log. The watch is buffering: the last piece makes it live with no gap.
+
+        `seen_at`: the head of the room when the member was last seen in it. Entries are only read by who is in it,
+        so the last of them says so too.
+        """
         try:
             page = await hub.in_thread(chat.entries)(self.member, watch.room_id, after)
         except ObjectDoesNotExist:
-            if self.line.watches.get(watch.room_id) is watch:
-                await self.hub.unwatch(self.line, watch.room_id)
-                self.hub.gone(self.line, watch.room_id, after, "left")
-            return
+            return self._gone(watch, watch.left_at or after)
         if self.line.watches.get(watch.room_id) is not watch:
             return
         frame: dict[str, Any] = {} if ref is None else {"ref": ref}
         frame |= {"type": "sync", "room": ids.encode(watch.room_id), "epoch": self.hub.epoch, "after": after}
         frame |= {"entries": page.rows, "more": page.more, "live": not page.more}
         self._put(frame)
-        self._resume(watch, page.rows[-1]["seq"] if page.rows else after, is_live=not page.more)
+        last = page.rows[-1]["seq"] if page.rows else 0
+        self._resume(watch, last or after, is_live=not page.more, seen_at=max(last, seen_at))
 
-    def _resume(self, watch: Watch, seq: int, *, is_live: bool) -> None:
-        left_at = watch.resume(seq, is_live=is_live)
+    def _resume(self, watch: Watch, seq: int, *, is_live: bool, seen_at: int = 0) -> None:
+        left_at = watch.resume(seq, is_live=is_live, seen_at=seen_at)
         if left_at:
+            self._gone(watch, left_at)
+
+    def _gone(self, watch: Watch, seq: int) -> None:
+        """The member is no longer in a room that this socket watched."""
+        if self.line.watches.get(watch.room_id) is watch:
             self.hub.drop(self.line, watch.room_id)
-            self.hub.gone(self.line, watch.room_id, left_at, "left")
+            self.hub.gone(self.line, watch.room_id, seq, "left")
 
     async def do_sync(self, form: frames.Sync) -> None:
-        await self.hub.watch(self.line, [form.room]) if form.room in self.line.watches else None
-        watch = self.line.watches.get(form.room)
-        if watch is not None:
-            head = (await hub.in_thread(rooms.heads)([form.room])).get(form.room, (0, 0))[0]
-            if form.after > head:
-                reset = {
-                    "type": "reset",
-                    "room": ids.encode(form.room),
-                    "epoch": self.hub.epoch,
-                    "head": head,
-                }
-                self._put(reset | {"reason": "ahead"})
-                return self._resume(watch, head, is_live=True)
-            return await self._catch_up(watch, form.after, form.ref)
+        if form.room in self.line.watches:
+            return await self._sync_watched(form)
         page = await hub.in_thread(chat.entries)(self.member, form.room, form.after)
         frame = {"type": "sync", "room": ids.encode(form.room), "epoch": self.hub.epoch, "after": form.after}
         frame |= {"entries": page.rows, "more": page.more, "live": False}
         self._put(frame | ({} if form.ref is None else {"ref": form.ref}))
+
+    async def _sync_watched(self, form: frames.Sync) -> None:
+        await self.hub.watch(self.line, [form.room])
+        here = (await hub.in_thread(rooms.standing)(self.member, [form.room])).get(form.room)
+        watch = self.line.watches.get(form.room)
+        if watch is None:  # this socket is being ended
+            return
+        if here is None:
+            return self._gone(watch, watch.left_at or watch.sent)
+        if form.after > here.room.head:
+            return self._reset(watch, here.room.head, "ahead")
+        await self._catch_up(watch, form.after, here.room.head, form.ref)
 
     async def do_history(self, form: frames.History) -> None:
         page = await hub.in_thread(chat.history)(self.member, form.room, form.before, form.limit)

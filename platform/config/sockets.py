@@ -15,8 +15,8 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpRequest
 
 from community.members import member_for_token
-from community.models import Member
-from realtime.hub import in_thread
+from community.models import ApiToken, Member
+from realtime.hub import in_thread, tokens_are_checked_by
 from realtime.socket import Socket
 
 type Scope = dict[str, Any]
@@ -24,8 +24,6 @@ type Receive = Callable[[], Awaitable[dict[str, Any]]]
 type Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-
-_socket = Socket.as_asgi()  # type: ignore[no-untyped-call]
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -37,11 +35,22 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "websocket.close"})
         return
+    session_key = token = ""
     if is_program:
-        member, session_key = await in_thread(member_for_token)(secret.strip()), ""
+        member, token = await in_thread(member_for_token)(secret.strip()), ApiToken.digest_of(secret.strip())
     else:
         member, session_key = await in_thread(member_of_session)(headers.get("cookie", ""))
-    await _socket(scope | {"user": member, "session_key": session_key}, receive, send)
+    here = scope | {"user": member, "session_key": session_key, "token": token}
+    await Socket(here, send).run(receive)
+
+
+def revoked(digests: set[str]) -> set[str]:
+    """Those of these tokens, named by their digest, that open nothing any more. One query."""
+    valid = ApiToken.objects.filter(digest__in=digests, revoked_at=None)
+    return digests - set(valid.values_list("digest", flat=True))
+
+
+tokens_are_checked_by(revoked)
 
 
 def comes_from_us(headers: Mapping[str, str]) -> bool:

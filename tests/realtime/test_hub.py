@@ -1,0 +1,152 @@
+"""The hub when things go wrong around it: sockets that end badly, a database that is away, words out of order."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import OperationalError
+
+from realtime import bus, chat, hub, rooms
+from realtime.hub import in_thread as in_db
+from realtime.models import Entry, Participant
+
+from .sockets import Tab, post, two_in_a_room
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+async def test_sockets_that_are_killed_in_the_middle_of_their_work_do_not_stay(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """As daphne does: the transport goes with frames still waiting, five seconds later the task is cancelled."""
+    ana, _bo, room = await two_in_a_room()
+    here = hub.current()
+    may_go_on, begun = asyncio.Event(), 0
+
+    def slow(work: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+        async def do(*given: Any) -> Any:
+            nonlocal begun
+            if work is chat.post:
+                begun += 1
+                await may_go_on.wait()
+            return await in_db(work)(*given)
+
+        return do
+
+    tabs = [await Tab.watching(ana, room) for _ in range(hub.MAX_LINES_A_MEMBER)]
+    monkeypatch.setattr(hub, "in_thread", slow)
+    for tab in tabs:
+        for _ in range(20):
+            await tab.send(type="send", ref=1, room=room.public_id, key=str(uuid4()), text="x")
+    while begun < len(tabs):
+        await asyncio.sleep(0)
+    for tab in tabs:
+        await tab.wire.send_input({"type": "websocket.disconnect", "code": 1006})
+    await asyncio.sleep(0.01)
+    for tab in tabs:
+        tab.wire.future.cancel()
+    await asyncio.gather(*(tab.wire.future for tab in tabs), return_exceptions=True)
+
+    again = await Tab.watching(ana, room)  # who has gone does not count, even before it is cleared away
+    may_go_on.set()
+    async with asyncio.timeout(5):
+        while here.numbers()["sockets"] > 1:
+            await asyncio.sleep(0.001)
+    await again.leave()
+    assert here.numbers() == {"sockets": 0, "rooms": 0, "topics": 0}
+    assert await in_db(Entry.objects.filter(kind=Entry.Kind.MESSAGE).count)() == len(tabs)
+
+
+async def test_what_was_read_is_kept_while_the_database_is_away(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(hub, "TICK_S", 0.05)
+    ana, bo, room = await two_in_a_room()
+    await post(ana, room, "hello")
+    tab = await Tab.watching(bo, room)
+    write, failures = chat.mark_all_read, 2
+
+    def away(reads: Any) -> None:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise OperationalError("away")
+        write(reads)
+
+    monkeypatch.setattr(chat, "mark_all_read", away)
+    await tab.send(type="read", room=room.public_id, seq=1)
+
+    assert (await tab.next("read"))["seq"] == 1
+    assert (await in_db(Participant.objects.get)(member=bo, room=room)).read_seq == 1
+    await tab.leave()
+
+
+async def test_a_turn_goes_on_when_reads_cannot_be_written(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(hub, "TICK_S", 0.05)
+    ana, bo, room = await two_in_a_room()
+    tab = await Tab.watching(bo, room)
+
+    def away(reads: Any) -> None:
+        raise OperationalError("away")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(chat, "mark_all_read", away)
+        outage.setattr(bus, "publish", lambda channel, text: None)
+        hub.current().read(bo.pk, room.pk, 1)
+        await post(ana, room, "the bus has lost this")
+        assert (await tab.entries(1))[0]["seq"] == 1
+    await tab.leave()
+
+
+async def test_what_comes_early_while_the_log_is_read_is_not_forgotten(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(hub, "TICK_S", 60)
+    ana, bo, room = await two_in_a_room()
+    tab = await Tab.watching(bo, room)
+    held: list[tuple[str, str]] = []
+    publish, has_read = bus.publish, False
+
+    def reading(work: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+        async def do(*given: Any) -> Any:
+            nonlocal has_read
+            found = await in_db(work)(*given)
+            if work is chat.log and not has_read:
+                has_read = True
+                for number in (3, 4):
+                    await post(ana, room, str(number))
+                feed = hub.current()._feeds[room.pk]
+                await in_db(publish)(*held[3])  # and 3 is lost
+                while 4 not in feed.early:
+                    await asyncio.sleep(0.001)
+            return found
+
+        return do
+
+    monkeypatch.setattr(bus, "publish", lambda *word: held.append(word))
+    for number in (1, 2):
+        await post(ana, room, str(number))
+    monkeypatch.setattr(hub, "in_thread", reading)
+    await in_db(publish)(*held[1])
+
+    assert [frame["seq"] for frame in await tab.entries(4)] == [1, 2, 3, 4]
+    monkeypatch.undo()
+    await tab.leave()
+
+
+async def test_a_word_of_a_place_that_does_not_exist_is_not_asked_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(hub, "TICK_S", 60)
+    ana, bo, room = await two_in_a_room()
+    tab = await Tab.watching(bo, room)
+    feed = hub.current()._feeds[room.pk]
+
+    await in_db(bus.publish)(rooms.channel(room.pk), f"1000000 1 message {ana.pk}\n{{}}")
+    while not feed.early:
+        await asyncio.sleep(0.001)
+    async with asyncio.timeout(2):
+        while feed.early or feed.pulling:
+            await asyncio.sleep(0.001)
+    await post(ana, room, "real")
+
+    assert (await tab.entries(1))[0]["seq"] == 1
+    await tab.leave()
