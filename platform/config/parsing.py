@@ -86,9 +86,9 @@ def _constant(name: str) -> Any:
 
 def _look_inside(found: Any) -> None:
     """Depth and strings, without recursion. NUL and lone surrogates come only as \\u escapes: cheap to rule out before."""
-    todo = [(found, 1)]
-    while todo:
-        value, depth = todo.pop()
+    left = [(found, 1)]
+    while left:
+        value, depth = left.pop()
         if isinstance(value, str):
             if "\0" in value or not is_unicode(value):
                 raise Odd(_("A text holds a character that no text can hold."))
@@ -96,7 +96,7 @@ def _look_inside(found: Any) -> None:
             if depth > MAX_DEPTH:
                 raise Odd(_("This JSON is nested too deeply."))
             inside = [*value, *value.values()] if isinstance(value, dict) else value
-            todo.extend((below, depth + 1) for below in inside)
+            left.extend((below, depth + 1) for below in inside)
 
 
 def is_unicode(text: str) -> bool:
