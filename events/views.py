@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods
 
 from community import households, matching, members, texts
 from community.models import Centre, Child, Circle, Member, Profile, Role
@@ -103,9 +103,11 @@ def event_seats(request: HttpRequest, pk: int) -> HttpResponse:
     )
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 def event_register(request: HttpRequest, pk: int) -> HttpResponse:
-    """Register the party; refused, the page comes back with what was chosen."""
+    """Register the party; refused, the page comes back with what was chosen. Asked for by itself, it is the event's page."""
+    if request.method == "GET":
+        return redirect("event", pk)
     reader = reader_of(request)
     event = event_for(reader, pk)
     if reader is None:
@@ -172,9 +174,11 @@ def registration_page(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@require_http_methods(["GET", "POST"])
 def registration_party(request: HttpRequest, pk: int) -> HttpResponse:
-    """Change who comes; refused, the page comes back with what was chosen."""
+    """Change who comes; refused, the page comes back with what was chosen. Asked for by itself, it is the ticket's page."""
+    if request.method == "GET":
+        return redirect("registration", pk)
     member = member_of(request)
     row = registration_for(member, pk)
     adults, children = _household(member)

@@ -33,7 +33,7 @@ SIGNED_IN = [
     "/accounts/2fa/webauthn/add/",
 ]
 SIGNED_IN += ["/accounts/2fa/totp/activate/", "/accounts/sessions/"]
-ERROR_PAGES = ["403.html", "404.html", "500.html", "refused.html", "offline.html"]
+ERROR_PAGES = ["403.html", "404.html", "429.html", "500.html", "refused.html", "offline.html"]
 FIRST_VISIT = 60_000  # bytes on the wire, with the heading face and htmx
 HEADING_FACE = 20_300
 

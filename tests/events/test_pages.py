@@ -560,3 +560,15 @@ def test_who_has_no_town_to_start_from_looks_for_circles_in_a_town_not_another_o
     assert client.get("/circles/").context["form"]["place"].label == "Town"
     signed_in(client, lives=make_place("Genk"))
     assert client.get("/circles/").context["form"]["place"].label == "Another town"
+
+
+def test_what_only_takes_a_form_leads_to_its_page_when_asked_for_by_itself(client: Client) -> None:
+    member = make_member()
+    event = make_event()
+    row = register(member, event.pk, [Person()])
+    client.force_login(member)
+    for path, page in (
+        (f"/events/{event.public_id}/register/", f"/events/{event.public_id}/"),
+        (f"/registrations/{row.public_id}/party/", f"/registrations/{row.public_id}/"),
+    ):
+        assert client.get(path)["Location"] == page

@@ -165,8 +165,17 @@ function broken(code) {
   for (const { reject } of asked.values()) reject(new Error("no line"));
   asked.clear();
   if (FINAL.has(code)) stopped = code;
+  if (code === 4001) signedOut();
   else setTimeout(connect, Math.random() * Math.min(MAX_WAIT_MS, 500 * 2 ** tries++)); // full jitter
   show();
+}
+
+// The session has ended elsewhere: what stands on this page is no longer theirs to see. Once in half a minute at
+// most, so that a disagreement between page and socket is no endless loop.
+function signedOut() {
+  if (Date.now() - Number(sessionStorage.getItem("signed-out") ?? 0) < 30_000) return;
+  sessionStorage.setItem("signed-out", Date.now());
+  location.reload();
 }
 
 // A laptop that slept believes in a dead line: ask, and hang up when nothing comes.
