@@ -193,7 +193,11 @@ def test_two_members_talk_through_reloads_and_a_restart(visit: Visit, site: Site
 
     site.stop()
     say(amara, "Written while the server was away")
+    for screen in (amara, priya):
+        expect(screen.page.locator("[data-connection]")).to_be_visible()  # one quiet line says so
     site.start()
+    for screen in (amara, priya):
+        expect(screen.page.locator("[data-connection]")).to_be_hidden(timeout=20_000)
     hears(priya, "Written while the server was away")
     say(priya, "Alles angekommen")
     hears(amara, "Alles angekommen")

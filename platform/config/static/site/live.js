@@ -346,8 +346,10 @@ function count(badge, unread) {
 }
 
 let showTimer = 0;
+let lostAt = 0; // since when there is no line: each new try to connect must not begin the wait anew
 function show() {
   clearTimeout(showTimer);
+  lostAt = welcomed ? 0 : lostAt || Date.now();
   const text = (box) => (stopped === 4001 ? box.dataset.signedOut : navigator.onLine ? box.dataset.reconnecting : box.dataset.offline);
   // A short cut needs no words.
   showTimer = setTimeout(
@@ -357,7 +359,7 @@ function show() {
         if (!welcomed) (box.querySelector("[data-connection-text]") ?? box).textContent = text(box) ?? "";
       }
     },
-    welcomed || stopped ? 0 : 2000,
+    welcomed || stopped ? 0 : Math.max(0, 2000 - (Date.now() - lostAt)),
   );
 }
 
