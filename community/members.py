@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from community import audit
 from community.models import ApiToken, Centre, Consent, Interest, Member, Place, Profile, Role
 from community.models.places import kilometres
 from realtime import clock
@@ -25,11 +26,15 @@ def agree(member: Member, language: str) -> None:
         Consent.Document.TERMS: TERMS_VERSION,
         Consent.Document.PRIVACY: PRIVACY_VERSION,
     }
+    given = set(Consent.objects.filter(member=member).values_list("document", "version"))
     rows = [
         Consent(member=member, document=kind, version=version, language=language)
         for kind, version in versions.items()
+        if (kind, version) not in given
     ]
-    Consent.objects.bulk_create(rows, ignore_conflicts=True)
+    if rows:
+        Consent.objects.bulk_create(rows, ignore_conflicts=True)
+        audit.record(audit.Action.CONSENTED, actor=member, target=f"terms {TERMS_VERSION}")
 
 
 @transaction.atomic

@@ -4,6 +4,7 @@ from community.models.circles import Circle, CircleMembership
 from community.models.households import Child, Household, HouseholdAdult, HouseholdInvitation
 from community.models.members import ApiToken, Consent, Member, Profile, Role
 from community.models.places import Centre, Interest, Place, PlaceName, Postcode
+from community.models.security import SecurityRecord
 
 __all__ = [
     "ApiToken",
@@ -22,4 +23,5 @@ __all__ = [
     "Postcode",
     "Profile",
     "Role",
+    "SecurityRecord",
 ]

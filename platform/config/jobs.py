@@ -13,6 +13,7 @@ from time import monotonic
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import close_old_connections
 
+from community import audit
 from config import idempotency
 from events import series
 from realtime import notify
@@ -35,6 +36,7 @@ def table() -> list[Sweep]:
         Sweep(notify.send_due, 0.5),
         Sweep(series.extend_series, 3600),
         Sweep(idempotency.forget_old, 3600),
+        Sweep(audit.forget_old, 86_400),
         Sweep(SessionStore.clear_expired, 86_400),
     ]
 
