@@ -5,6 +5,7 @@ after the commit: UTC, control characters escaped, ids instead of names, never a
 """
 
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -35,6 +36,14 @@ def record(
         action=action, actor=actor, subject=subject or actor, centre=centre, target=target[:60]
     )
     transaction.on_commit(partial(_line, row), robust=True)
+
+
+def consented(members: Sequence[Member], target: str) -> None:
+    """Each of them agreed to `target`, a document and its version. One query for any number."""
+    rows = [SecurityRecord(action=Action.CONSENTED, actor=m, subject=m, target=target[:60]) for m in members]
+    SecurityRecord.objects.bulk_create(rows)
+    for row in rows:
+        transaction.on_commit(partial(_line, row), robust=True)
 
 
 def looked(actor: Member, subject: Member, target: str, centre: Centre | None = None) -> None:

@@ -7,6 +7,8 @@ from itertools import count
 from typing import Any
 
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from django.test import Client
 
 from community import places
 from community.models import (
@@ -100,7 +102,25 @@ def make_staff(centre: Centre | None = None, kind: str = Role.Kind.STAFF, **give
     centre = centre or make_centre()
     member = make_member(**{"centre": centre} | given)
     Role.objects.create(member=member, centre=centre, kind=kind)
+    make_lock(member)
     return member
+
+
+def make_lock(member: Member) -> Authenticator:
+    """An authenticator app, as everybody with a role has one."""
+    secret = {"secret": "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"}
+    return Authenticator.objects.create(user=member, type=Authenticator.Type.TOTP, data=secret)
+
+
+def make_client(member: Member, *, minutes_ago: int = 0) -> Client:
+    """A browser in which the member signed in so many minutes ago."""
+    client = Client()
+    client.force_login(member)
+    if minutes_ago:
+        session = client.session
+        session["since"] -= minutes_ago * 60
+        session.save()
+    return client
 
 
 def make_manager(centre: Centre | None = None, **given: Any) -> Member:

@@ -8,9 +8,9 @@ from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.request import Request
 
-from community.members import member_for_token
 from community.models import Member
 from community.models.members import TOKEN_PREFIX
+from community.sign_ins import member_for_token
 
 _UNKNOWN: Any = object()
 

@@ -14,7 +14,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.db import close_old_connections
 
 from community import audit
-from config import idempotency
+from config import idempotency, sessions
 from events import series
 from realtime import notify
 
@@ -37,6 +37,7 @@ def table() -> list[Sweep]:
         Sweep(series.extend_series, 3600),
         Sweep(idempotency.forget_old, 3600),
         Sweep(audit.forget_old, 86_400),
+        Sweep(sessions.end_over, 60),
         Sweep(SessionStore.clear_expired, 86_400),
     ]
 

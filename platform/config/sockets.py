@@ -14,8 +14,9 @@ from django.contrib.auth import get_user
 from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpRequest
 
-from community.members import member_for_token
 from community.models import ApiToken, Member
+from community.sign_ins import member_for_token
+from config import locks, sessions
 from realtime.hub import in_thread, tokens_are_checked_by
 from realtime.socket import Socket
 
@@ -82,6 +83,6 @@ def member_of_session(cookies: str) -> tuple[Member | None, str]:
     request = HttpRequest()
     request.session = SessionStore(cookie.value)
     user = get_user(request)  # checks the session's hash too, as for pages
-    if not isinstance(user, Member) or not user.is_active:
+    if not isinstance(user, Member) or sessions.is_over(request.session, user) or locks.lacks_lock(user):
         return None, ""
     return user, request.session.session_key or ""

@@ -370,6 +370,7 @@ def forget(client: Client) -> None:
     """So long ago that the site asks again."""
     session = client.session
     session.pop("account_authentication_methods", None)
+    session["since"] -= 11 * 60
     session.save()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from community import circles, members
+from community import circles, sign_ins
 from community.models import Circle, Member
 from tests import factories as make
 
@@ -17,7 +17,7 @@ class Program:
     """A program with a member's token."""
 
     def __init__(self, member: Member) -> None:
-        self.client = Client(HTTP_AUTHORIZATION=f"Bearer {members.issue_token(member, 'test')}")
+        self.client = Client(HTTP_AUTHORIZATION=f"Bearer {sign_ins.issue_token(member, 'test')}")
 
     def __call__(self, method: str, path: str, data: Any = None) -> Any:
         return self.client.generic(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from community import members
+from community import sign_ins
 from community.models import Circle, CircleMembership, HouseholdInvitation, Member
 from tests import factories as make
 
@@ -83,7 +83,7 @@ def test_a_list_of_the_api_costs_the_same_queries_for_one_and_for_thirty_rows(
     member = make.make_member(lives=make.make_place("Hasselt"), works=make.make_place("Aachen"))
     make.make_household(member)
     crowd(size, member)
-    client = Client(HTTP_AUTHORIZATION=f"Bearer {members.issue_token(member, 'test')}")
+    client = Client(HTTP_AUTHORIZATION=f"Bearer {sign_ins.issue_token(member, 'test')}")
     with django_assert_num_queries(queries):
         assert client.get(f"/api/v1/{path}").status_code == 200
 

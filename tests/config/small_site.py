@@ -17,8 +17,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from community.members import issue_token
 from community.models import Member, Place
+from community.sign_ins import issue_token
 from config import api, health
 from realtime import problems
 from realtime.models import Room

@@ -4,8 +4,8 @@ import pytest
 from django.test import Client, RequestFactory
 from pytest_django import DjangoAssertNumQueries
 
-from community.members import issue_token
 from community.models import ApiToken
+from community.sign_ins import issue_token
 from config.authentication import actor_of
 from realtime import clock
 from tests.config.small_site import program

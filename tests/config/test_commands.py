@@ -10,8 +10,9 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from community.members import is_host, member_for_token, staffs
+from community.members import is_host, staffs
 from community.models import Centre, Consent, Member, Role
+from community.sign_ins import member_for_token
 from config.management.commands import api_token
 from events.models import DoorHelper
 from realtime import clock

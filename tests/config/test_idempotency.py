@@ -11,7 +11,7 @@ import time_machine
 from django.db import connection, transaction
 from django.test import Client
 
-from community.members import issue_token
+from community.sign_ins import issue_token
 from config import idempotency
 from config.idempotency import forget_old
 from config.models import IdempotentAnswer

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 
-from community import members
+from community import sign_ins
 from events.models import Event, Pool
 from events.registration import Person, register
 from realtime import clock
@@ -32,7 +32,7 @@ class Api:
 
     def __init__(self, member: Any = None) -> None:
         self.client = Client()
-        self.headers = {"Authorization": f"Bearer {members.issue_token(member, 'test')}"} if member else {}
+        self.headers = {"Authorization": f"Bearer {sign_ins.issue_token(member, 'test')}"} if member else {}
 
     def __call__(self, method: str, path: str, data: Any = None, **headers: str) -> Any:
         named = {name.replace("_", "-"): value for name, value in headers.items()}

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 
-from community.members import issue_token
+from community.sign_ins import issue_token
 from events import gates, tickets
 from events.models import DoorHelper, Gate, Registration, Scan
 from realtime import ids

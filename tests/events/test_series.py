@@ -11,7 +11,7 @@ import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.test import Client
 
-from community.members import issue_token
+from community.sign_ins import issue_token
 from events import hosting, rescheduling, series
 from events.models import Event, Pool, Registration, Series
 from events.registration import Person, register

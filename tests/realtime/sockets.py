@@ -10,9 +10,9 @@ from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
 
-from community.members import issue_token
+from community.sign_ins import issue_token
 from config.asgi import application
-from realtime import chat
+from realtime import chat, clock
 from realtime.hub import in_thread
 from realtime.models import Entry
 from tests.factories import make_member, make_room
@@ -24,6 +24,7 @@ def session_of(member: Any) -> str:
     session[SESSION_KEY] = str(member.pk)
     session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
     session[HASH_SESSION_KEY] = member.get_session_auth_hash()
+    session["since"] = session["seen"] = clock.now().timestamp()
     session.save()
     return str(session.session_key)
 

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from community.members import issue_token
+from community.sign_ins import issue_token
 from realtime import chat, rooms
 from realtime.models import Entry
 from tests.factories import make_member, make_room

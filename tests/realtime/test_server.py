@@ -10,7 +10,7 @@ from django.conf import settings
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from community.members import issue_token
+from community.sign_ins import issue_token
 from realtime import chat, rooms
 from realtime.hub import in_thread as in_db
 from tests.factories import make_member, make_room

@@ -6,6 +6,7 @@ from itertools import batched
 from typing import Any
 
 from allauth.account.models import EmailAddress
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.validators import validate_email
@@ -96,8 +97,7 @@ def create(emails: Sequence[str], centre: Centre | None) -> dict[str, Member]:
     Profile.objects.bulk_create(
         Profile(member=m, centre=centre, lives=lives, languages=["en"]) for m in people
     )
-    for member in people:
-        members.agree(member, member.language)
+    members.agree_all(people, settings.LANGUAGE_CODE)
     return {member.email: member for member in people}
 
 

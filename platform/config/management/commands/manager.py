@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from community import roles
 from community.models import Member, Role
 from config.management.commands.api_token import centre_named
 
@@ -20,5 +21,6 @@ class Command(BaseCommand):
         member = Member.objects.filter(email__iexact=options["email"]).first()
         if member is None or centre is None:
             raise CommandError(f"There is no member {options['email']}. They sign up on the site first.")
-        Role.objects.update_or_create(member=member, centre=centre, defaults={"kind": Role.Kind.MANAGER})
+        if not Role.objects.filter(member=member, centre=centre, kind=Role.Kind.MANAGER).exists():
+            roles.give(member, centre, Role.Kind.MANAGER, by=None)
         self.stdout.write(f"{member.email} is a manager of {centre.name}.")

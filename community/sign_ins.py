@@ -1,0 +1,111 @@
+"""What lets somebody in: how strong it must be, the keys of their programs, and the end of all of it at once."""
+
+from __future__ import annotations
+
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils.translation import gettext as _
+
+from community import audit
+from community.models import ApiToken, Member, Role
+from realtime import clock, rooms
+
+LOCKS = (Authenticator.Type.WEBAUTHN, Authenticator.Type.TOTP)  # recovery codes alone are only a spare key
+MOST_TOKENS = 100
+
+
+def with_standing(members: QuerySet[Member]) -> QuerySet[Member]:
+    """Each member with `is_team` (a role at a centre, or operator) and `has_lock`, in the same query."""
+    roles = Role.objects.filter(member=OuterRef("pk"))
+    locks = Authenticator.objects.filter(user=OuterRef("pk"), type__in=LOCKS)
+    return members.annotate(is_team=Exists(roles) | Q(is_staff=True), has_lock=Exists(locks))
+
+
+def is_team(member: Member) -> bool:
+    """Whether the member can open what is other people's: staff, manager or operator. No query for who is signed in."""
+    known = getattr(member, "is_team", None)
+    if known is not None:
+        return bool(known)
+    return member.is_staff or Role.objects.filter(member=member).exists()
+
+
+def has_lock(member: Member) -> bool:
+    """Whether the member has a passkey or an authenticator app. No query for who is signed in."""
+    known = getattr(member, "has_lock", None)
+    if known is not None:
+        return bool(known)
+    return Authenticator.objects.filter(user=member, type__in=LOCKS).exists()
+
+
+@transaction.atomic
+def end_all(member: Member, reason: str) -> None:
+    """Every session of the member is over with this commit, and every socket within two seconds.
+
+    A new random word in the place of a password changes what each session is signed with: also of a session that
+    nobody listed. Their keys for programs stay; see `revoke_tokens`. Idempotent in effect.
+    """
+    member.set_unusable_password()
+    Member.objects.filter(pk=member.pk).update(password=member.password)
+    for session in UserSession.objects.filter(user=member):
+        session.end()
+    rooms.sign_out(member.pk, reason)
+    audit.record(audit.Action.SESSIONS_ENDED, actor=member, target=reason)
+
+
+@transaction.atomic
+def address_changed(member: Member) -> None:
+    """The member signs in with another address now: what the old one let in is over, programs included."""
+    revoke_tokens(member)
+    end_all(member, "address changed")
+    audit.record(audit.Action.ADDRESS_CHANGED, actor=member)
+
+
+def tokens_of(member: Member) -> QuerySet[ApiToken]:
+    """The member's keys for programs that still open something, the newest first."""
+    return ApiToken.objects.filter(member=member, revoked_at=None).order_by("-created_at", "-pk")
+
+
+@transaction.atomic
+def issue_token(member: Member, name: str) -> str:
+    """A new API token of the member, returned once and never again. Not idempotent: each call is another key.
+
+    Raises ValidationError: no name (required), too many keys (too_many).
+    """
+    name = " ".join(name.split())[:60]
+    if not name:
+        raise ValidationError({"name": _("Say what the key is for.")}, code="required")
+    Member.objects.select_for_update().only("pk").get(pk=member.pk)
+    if tokens_of(member).count() >= MOST_TOKENS:
+        text = _("You have %d keys already. Revoke one you no longer need.") % MOST_TOKENS
+        raise ValidationError(text, code="too_many")
+    secret = ApiToken.new_secret()
+    ApiToken.objects.create(member=member, name=name, digest=ApiToken.digest_of(secret))
+    audit.record(audit.Action.TOKEN_ISSUED, actor=member)
+    return secret
+
+
+def member_for_token(secret: str) -> Member | None:
+    """Whose token it is; None when unknown, revoked, or the member is not active. One query."""
+    tokens = ApiToken.objects.filter(
+        digest=ApiToken.digest_of(secret), revoked_at=None, member__is_active=True
+    )
+    token = tokens.select_related("member").first()
+    return token.member if token else None
+
+
+@transaction.atomic
+def revoke_tokens(member: Member, token_id: int | None = None) -> int:
+    """One key of the member, or all of them, opens nothing any more; a socket it holds open closes within two seconds.
+
+    Returns how many. Revoked already, or somebody else's: nothing happens.
+    """
+    keys = tokens_of(member) if token_id is None else tokens_of(member).filter(pk=token_id)
+    ended = ApiToken.objects.filter(pk__in=list(keys.values_list("pk", flat=True))).update(
+        revoked_at=clock.now()
+    )
+    if ended:
+        audit.record(audit.Action.TOKEN_REVOKED, actor=member, target=str(ended))
+    return ended
