@@ -70,7 +70,13 @@ def refused(what: str, member_id: str, route: str, status: int) -> None:
 def about(member: Member) -> QuerySet[SecurityRecord]:
     """What is on record of the member, the newest first: what they did, and what others did with them."""
     mine = SecurityRecord.objects.filter(Q(subject=member) | Q(actor=member))
-    return mine.select_related("actor", "centre").order_by("-at", "-pk")
+    return mine.select_related("actor", "subject", "centre").order_by("-at", "-pk")
+
+
+def at(centre: Centre) -> QuerySet[SecurityRecord]:
+    """What is on record of the centre's desk, the newest first."""
+    rows = SecurityRecord.objects.filter(centre=centre).select_related("actor", "subject", "centre")
+    return rows.order_by("-at", "-pk")
 
 
 def forget_old() -> int:

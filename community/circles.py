@@ -8,7 +8,7 @@ from django.db.models import F, QuerySet
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
-from community import members
+from community import members, sign_ins
 from community.models import Circle, CircleMembership, Interest, Member, Place
 from community.models.places import fold
 from realtime import clock, ids, notify, rooms
@@ -173,6 +173,12 @@ def _circle_of_host(host: Member, circle_id: int) -> Circle:
     if not CircleMembership.objects.filter(circle=circle, member=host, state=IN, is_host=True).exists():
         raise PermissionDenied(_("Only a host of the circle can do that."))
     return circle
+
+
+def may_moderate(member: Member, room_id: int) -> bool:
+    """The member looks after a circle's room: as a host of the circle, or as staff of a centre who is in it. One query."""
+    hosts = CircleMembership.objects.filter(circle__room=room_id, member=member, state=IN, is_host=True)
+    return sign_ins.is_team(member) or hosts.exists()
 
 
 @transaction.atomic

@@ -293,6 +293,16 @@ def profile_facts(member: Member, profile: Profile, *, interests: bool = True) -
     return facts
 
 
+class KeyForm(forms.Form):
+    """What a key for a program is for."""
+
+    name = forms.CharField(
+        label=gettext_lazy("What is it for?"),
+        max_length=60,
+        help_text=gettext_lazy("For example: our newsletter"),
+    )
+
+
 class InviteForm(forms.Form):
     """Ask somebody to be one household."""
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
+from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from community import audit
-from community.models import ApiToken, Member, Role
-from realtime import clock, rooms
+from community.models import ApiToken, Centre, Member, Role
+from realtime import clock, notify, rooms
 
 LOCKS = (Authenticator.Type.WEBAUTHN, Authenticator.Type.TOTP)  # recovery codes alone are only a spare key
 MOST_TOKENS = 100
@@ -22,6 +25,11 @@ def with_standing(members: QuerySet[Member]) -> QuerySet[Member]:
     roles = Role.objects.filter(member=OuterRef("pk"))
     locks = Authenticator.objects.filter(user=OuterRef("pk"), type__in=LOCKS)
     return members.annotate(is_team=Exists(roles) | Q(is_staff=True), has_lock=Exists(locks))
+
+
+def without_lock(members: QuerySet[Member]) -> QuerySet[Member]:
+    """Those who have neither passkey nor authenticator app."""
+    return members.filter(~Exists(Authenticator.objects.filter(user=OuterRef("pk"), type__in=LOCKS)))
 
 
 def is_team(member: Member) -> bool:
@@ -61,6 +69,45 @@ def address_changed(member: Member) -> None:
     revoke_tokens(member)
     end_all(member, "address changed")
     audit.record(audit.Action.ADDRESS_CHANGED, actor=member)
+
+
+@transaction.atomic
+def correct_address(manager: Member, member: Member, email: str, centre: Centre) -> Member:
+    """A manager sets a mistyped address right: the member signs in with `email` from now on, and confirms it so.
+
+    The old address is told, so that nobody's account is moved unseen; sessions and keys of programs end. The same
+    address again changes nothing. Raises ValidationError on `email`: no address, or another member's.
+    """
+    email = email.strip().lower()
+    try:
+        validate_email(email)
+    except ValidationError as wrong:
+        raise ValidationError({"email": wrong.messages}, code="invalid") from wrong
+    member = Member.objects.select_for_update().get(pk=member.pk)
+    if email == member.email.lower():
+        return member
+    if Member.objects.filter(email__iexact=email).exists():
+        raise ValidationError({"email": _("Another member has this address.")}, code="taken")
+    before, member.email = member.email, email
+    Member.objects.filter(pk=member.pk).update(email=email)
+    EmailAddress.objects.filter(user=member).delete()
+    EmailAddress.objects.create(user=member, email=email, verified=False, primary=True)
+    address_changed(member)
+    audit.record(audit.Action.CORRECTED, actor=manager, subject=member, centre=centre, target="address")
+    for number, to in enumerate((before, email)):
+        notify.mail(
+            "address_corrected",
+            to=to,
+            language=member.language,
+            claim=f"address_corrected:{member.public_id}:{clock.now().isoformat()}:{number}",
+            context={
+                "centre": centre,
+                "is_new": to == email,
+                "url": f"{settings.PUBLIC_URL}/accounts/login/",
+            },
+            member=member,
+        )
+    return member
 
 
 def tokens_of(member: Member) -> QuerySet[ApiToken]:

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import override
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from community import circles, forms, households, matching, members, places, texts
+from community import audit, circles, forms, households, matching, members, places, sign_ins, texts
 from community.models import Circle, Member, Profile
 from community.models.places import towns_within
 
@@ -137,6 +137,32 @@ def profile(request: HttpRequest) -> HttpResponse:
             messages.success(request, _("Saved."))
         return redirect("profile" if "add" in request.POST else "me")
     return render(request, "community/profile.html", {"nav": "me", "form": form})
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def keys(request: HttpRequest) -> HttpResponse:
+    """Keys of the member's programs: make one (shown once), revoke one or all."""
+    member = _me(request)
+    form = forms.KeyForm(request.POST if request.method == "POST" and "name" in request.POST else None)
+    secret: list[str] = []
+    if request.method == "POST" and "revoke" in request.POST:
+        number = request.POST["revoke"]
+        sign_ins.revoke_tokens(member, int(number) if number.isdecimal() and len(number) < 19 else 0)
+        messages.success(request, _("The key opens nothing any more."))
+        return redirect("keys")
+    if form.is_valid():
+        refused_by(form, lambda: secret.append(sign_ins.issue_token(member, form.cleaned_data["name"])))
+    context = {"nav": "me", "keys": sign_ins.tokens_of(member), "form": form, "secret": "".join(secret)}
+    return render(request, "community/keys.html", context)
+
+
+@login_required
+@require_GET
+def my_log(request: HttpRequest) -> HttpResponse:
+    """What is on record of the member: what they did, and who looked at them or set something right. Three queries."""
+    rows = audit.about(_me(request))[:200]
+    return render(request, "community/my_log.html", {"nav": "me", "rows": rows})
 
 
 # Household

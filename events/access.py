@@ -82,6 +82,14 @@ def may_door(member: Member | None, event: Event) -> bool:
     return may_run(member, event) or DoorHelper.objects.filter(event=event, member=member).exists()
 
 
+def may_moderate(member: Member, room_id: int) -> bool:
+    """The member looks after an event's room: who runs the event. One query."""
+    desks = Role.objects.filter(member=member).values("centre")
+    shared = Event.partner_centres.through.objects.filter(centre__in=desks).values("event")
+    runs = Q(host=member) | Q(centre__in=desks) | Q(pk__in=shared)
+    return Event.objects.filter(runs, room=room_id).exists()
+
+
 def may_follow(member: Member, topic: str) -> bool:
     """Whether the member may hear how full an event is, live: `event:<id>`. Two queries."""
     event = _named_by(member, topic)

@@ -7,7 +7,9 @@ class EventsConfig(AppConfig):
 
     def ready(self) -> None:
         from events import access  # noqa: PLC0415 - its models exist only now
-        from realtime import live  # noqa: PLC0415
+        from realtime import live, rooms  # noqa: PLC0415
+        from realtime.models import Room  # noqa: PLC0415
 
+        rooms.moderated_by(Room.Kind.EVENT, access.may_moderate)
         live.register("event", access.may_follow)
         live.register("door", access.may_follow_door)

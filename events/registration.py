@@ -225,8 +225,13 @@ def move_up(event: Event) -> list[Registration]:
     return moved
 
 
-def tell(registration: Registration, kind: str, *, calendar: str | None = None, **context: Any) -> None:
-    """Mail `kind` to who registered and to every member named in the party, each once a version, in their language."""
+def tell(
+    registration: Registration, kind: str, *, calendar: str | None = None, again: str = "", **context: Any
+) -> None:
+    """Mail `kind` to who registered and to every member named in the party, each once a version, in their language.
+
+    `again` makes it another mail than the one of that version before.
+    """
     event = registration.event
     attendees = list(registration.attendees.filter(is_live=True).select_related("member"))
     people = {attendee.member for attendee in attendees if attendee.member} | {registration.member}
@@ -239,7 +244,7 @@ def tell(registration: Registration, kind: str, *, calendar: str | None = None, 
             kind,
             to=person.email,
             language=person.language,
-            claim=f"{kind}:{registration.public_id}:{registration.version}:{event.version}:{person.public_id}",
+            claim=f"{kind}:{registration.public_id}:{registration.version}:{event.version}:{person.public_id}{again}",
             context={
                 "event": event,
                 "registration": registration,

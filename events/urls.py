@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from events import door_urls, host_views, views
+from events import desk_urls, door_urls, host_views, views
 from events.api import gatherings, parties
 
 urlpatterns = [
@@ -23,6 +23,7 @@ urlpatterns = [
     path("centres/<slug:slug>.ics", views.centre_ics, name="centre_ics"),
     path("calendar/<str:token>.ics", views.member_ics, name="member_ics"),
     *door_urls.urlpatterns,
+    *desk_urls.urlpatterns,
 ]
 
 api = [

@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils.translation import gettext_lazy as _
 
-from realtime import bus, frames, ids, rooms
+from realtime import bus, frames, ids, notify, rooms
 from realtime.models import Entry, Participant, Room
 
 MAX_TEXT = 4000
@@ -94,13 +94,52 @@ def delete(member: Any, room_id: int, seq: int, key: UUID) -> tuple[Entry, bool]
 
     def remove(room: Room, here: Participant) -> Entry:
         _own_message(member, room, seq)
-        entry = rooms.append(room, Kind.DELETE, member, key=key, target=seq)
-        gone = {"text": "", "removed_at": entry.at}
-        Entry.objects.filter(room=room, seq=seq).update(rev=entry.seq, **gone)
-        Entry.objects.filter(room=room, kind=Kind.EDIT, target=seq).update(**gone)
-        return entry
+        return _remove(room, seq, member, key)
 
     return _once(member, room_id, key, is_same, remove)
+
+
+def hide(moderator: Any, room_id: int, seq: int, key: UUID, reason: str) -> tuple[Entry, bool]:
+    """Remove somebody's message as who looks after the room: as `delete`, with the reason in the log.
+
+    The author gets a mail with the reason, without the words. Raises as `post`; PermissionDenied for who does not
+    look after the room; ValidationError without a reason.
+    """
+    why = " ".join(reason.split())[:200]
+    if not why:
+        raise ValidationError({"reason": _("Say why: the author is told.")}, code="required")
+
+    def is_same(known: Entry) -> bool:
+        return known.kind == Kind.DELETE and known.target == seq
+
+    def remove(room: Room, here: Participant) -> Entry:
+        message = message_for(moderator, room, seq)
+        entry = _remove(room, seq, moderator, key, why)
+        if message.author is not None and message.author.pk != moderator.pk:
+            _tell_author(message.author, room, entry, why)
+        return entry
+
+    return _once(moderator, room_id, key, is_same, remove)
+
+
+def _remove(room: Room, seq: int, member: Any, key: UUID, reason: str = "") -> Entry:
+    """The entry that a message is gone, its words and those of its edits blanked in the same transaction."""
+    entry = rooms.append(room, Kind.DELETE, member, key=key, target=seq, reason=reason)
+    gone = {"text": "", "removed_at": entry.at}
+    Entry.objects.filter(room=room, seq=seq).update(rev=entry.seq, **gone)
+    Entry.objects.filter(room=room, kind=Kind.EDIT, target=seq).update(**gone)
+    return entry
+
+
+def _tell_author(author: Any, room: Room, entry: Entry, reason: str) -> None:
+    notify.mail(
+        "message_hidden",
+        to=author.email,
+        language=author.language,
+        claim=f"message_hidden:{room.public_id}:{entry.seq}",
+        context={"room": room, "reason": reason},
+        member=author,
+    )
 
 
 def react(member: Any, room_id: int, seq: int, emoji: str, on: bool, key: UUID) -> tuple[Entry, bool]:
@@ -237,6 +276,17 @@ def log(room_id: int, after: int, limit: int) -> list[frames.Parcel]:
     )
     marks = _reactions(room_id, rows)
     return [frames.Parcel.of(row, marks.get(row.seq)) for row in rows]
+
+
+def message_for(moderator: Any, room: Room, seq: int) -> Entry:
+    """A message that is still there, with its author, for who looks after the room.
+
+    Raises Entry.DoesNotExist, PermissionDenied. At most three queries.
+    """
+    if not rooms.may_moderate(moderator, room):
+        raise PermissionDenied(_("Only who looks after this room can hide a message of others."))
+    messages = Entry.objects.filter(room=room, kind=Kind.MESSAGE, removed_at=None)
+    return messages.select_related("author").get(seq=seq)
 
 
 def frame_of(entry: Entry) -> dict[str, Any]:

@@ -96,6 +96,20 @@ def send_due(limit: int = 100) -> int:
     return sum(_send(row) for row in due[:limit] if _claim(row))
 
 
+def send_again(mail_id: int, to: str) -> bool:
+    """A mail that failed is due now, to this address; True unless it is no longer failed. One query.
+
+    It keeps its Message-ID: a mailbox that had it after all shows it once.
+    """
+    failed = Mail.objects.filter(pk=mail_id, state=Mail.State.FAILED)
+    return failed.update(state=Mail.State.QUEUED, to=to, tries=0, due_at=clock.now(), error="") == 1
+
+
+def let_go(mail_id: int) -> bool:
+    """A mail that failed is not tried again; True unless it is no longer failed. One query."""
+    return Mail.objects.filter(pk=mail_id, state=Mail.State.FAILED).update(state=Mail.State.DROPPED) == 1
+
+
 def _claim(row: Mail) -> bool:
     """Take a mail, if it is still as we saw it: of several sweeps exactly one gets it."""
     now = clock.now()

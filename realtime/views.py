@@ -5,10 +5,12 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from realtime import chat, ids, rooms
@@ -52,12 +54,33 @@ def room_page(request: HttpRequest, pk: int) -> HttpResponse:
         "frames": page.rows[::-1],
         "messages_page": [_shown(row, member) for row in reversed(page.rows)],
         "more": page.more,
+        "may_moderate": rooms.may_moderate(member, here.room),
         "key": uuid4(),
         "text": text,
         "problem": problem,
         "limit": chat.MAX_TEXT,
     }
     return render(request, "realtime/room.html", context, status=status)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def message_hide(request: HttpRequest, pk: int, seq: int) -> HttpResponse:
+    """Who looks after a room hides a message: asks for the reason first. Raises Room.DoesNotExist, Entry.DoesNotExist."""
+    member: Any = request.user
+    room = rooms.room_for(member, pk)
+    message = chat.message_for(member, room, seq)
+    problem = ""
+    if request.method == "POST":
+        try:
+            chat.hide(member, pk, seq, _key(request.POST.get("key", "")), request.POST.get("reason", ""))
+        except ValidationError as no:
+            problem = no.messages[0]
+        else:
+            messages.success(request, _("The message is hidden, and its author knows why."))
+            return redirect("room", pk=pk)
+    context = {"nav": "chat", "room": room, "message": message, "key": uuid4(), "problem": problem}
+    return render(request, "realtime/hide.html", context, status=400 if problem else 200)
 
 
 def _key(text: str) -> UUID:
@@ -72,6 +95,7 @@ def _shown(frame: dict[str, Any], member: Any) -> dict[str, Any]:
     """A message as the template shows it before any script has run."""
     author, said = frame["author"], frame["body"]
     return {
+        "seq": frame["seq"],
         "author": author and SimpleNamespace(display_name=author["name"], pk=ids.decode(author["id"])),
         "at": datetime.fromisoformat(frame["at"]),
         "text": said["text"] if said else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from community.models.members import Member
 from community.models.places import Centre
@@ -13,25 +14,25 @@ class SecurityRecord(models.Model):
     """One thing that happened. Append-only; it holds no text that anybody wrote and no address."""
 
     class Action(models.TextChoices):
-        SIGNED_IN = "signed_in"
-        SIGNED_OUT = "signed_out"
-        SESSIONS_ENDED = "sessions_ended"
-        LOCK_ADDED = "lock_added"  # a passkey, an authenticator app, recovery codes
-        LOCK_REMOVED = "lock_removed"
-        ADDRESS_CHANGED = "address_changed"
-        CONSENTED = "consented"
-        TOKEN_ISSUED = "token_issued"
-        TOKEN_REVOKED = "token_revoked"
-        ROLE_GRANTED = "role_granted"
-        ROLE_WITHDRAWN = "role_withdrawn"
-        EXPORTED = "exported"
-        LOOKED = "looked"  # staff opened what only staff may see of a person
-        CORRECTED = "corrected"
-        RESENT = "resent"
-        HIDDEN = "hidden"
-        ERASURE_ASKED = "erasure_asked"
-        ERASURE_WITHDRAWN = "erasure_withdrawn"
-        ERASED = "erased"
+        SIGNED_IN = "signed_in", _("signed in")
+        SIGNED_OUT = "signed_out", _("signed out")
+        SESSIONS_ENDED = "sessions_ended", _("all sessions ended")
+        LOCK_ADDED = "lock_added", _("added a second lock")  # a passkey or an authenticator app
+        LOCK_REMOVED = "lock_removed", _("removed a second lock")
+        ADDRESS_CHANGED = "address_changed", _("changed the address")
+        CONSENTED = "consented", _("agreed to the terms")
+        TOKEN_ISSUED = "token_issued", _("made a key for a program")
+        TOKEN_REVOKED = "token_revoked", _("revoked a key for a program")
+        ROLE_GRANTED = "role_granted", _("granted a role")
+        ROLE_WITHDRAWN = "role_withdrawn", _("withdrew a role")
+        EXPORTED = "exported", _("downloaded data")
+        LOOKED = "looked", _("looked at the person")  # staff opened what only staff may see
+        CORRECTED = "corrected", _("corrected the address")
+        RESENT = "resent", _("dealt with a ticket or mail")
+        HIDDEN = "hidden", _("hid a message")
+        ERASURE_ASKED = "erasure_asked", _("asked to be erased")
+        ERASURE_WITHDRAWN = "erasure_withdrawn", _("decided to stay")
+        ERASED = "erased", _("erased")
 
     at = models.DateTimeField(default=clock.now, db_index=True)
     action = models.CharField(max_length=20, choices=Action)

@@ -8,7 +8,7 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.auth_backends import AuthenticationBackend
 from allauth.account.forms import SignupForm
 from allauth.account.models import EmailAddress
-from allauth.account.views import EmailView, SignupView
+from allauth.account.views import SignupView
 from allauth.core import context as allauth_context
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
@@ -18,7 +18,6 @@ from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import path, reverse
-from django.utils.decorators import method_decorator
 from django.utils.translation import get_language, gettext, override
 
 from community import audit, sign_ins
@@ -216,11 +215,6 @@ class Join(SignupView):
     form_class = JoinAgainForm
 
 
-@method_decorator(reauthentication.asks_again, name="dispatch")
-class ChangeAddress(EmailView):
-    """The address a member signs in with: it is asked again who they are before the page shows."""
-
-
 def no_passwords(_request: HttpRequest, **_given: str) -> HttpResponse:
     """allauth's pages for passwords: nobody here has one."""
     raise Http404
@@ -230,7 +224,6 @@ def no_passwords(_request: HttpRequest, **_given: str) -> HttpResponse:
 urlpatterns = [
     path("signup/", Join.as_view()),
     path("sessions/", Sessions.as_view()),
-    path("email/", ChangeAddress.as_view()),
     *reauthentication.urlpatterns,
     *locks.urlpatterns,
     path("password/<path:rest>", no_passwords),

@@ -13,7 +13,6 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import path, reverse
-from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
@@ -21,7 +20,7 @@ from community import audit, sign_ins
 from community.models import Member
 from config import problems
 from config.authentication import bearer_secret
-from config.reauthentication import asks_again, show, signed_in
+from config.reauthentication import show, signed_in
 
 # Where somebody with a role and without a lock may go: to get one, to read what this is about, and out.
 _OPEN_PATHS = ("/accounts/", "/language/", "/static/", "/about/", "/privacy/", "/terms/", "/accessibility/")
@@ -71,7 +70,6 @@ def lock_needed(request: HttpRequest) -> HttpResponse:
     return render(request, "account/lock_needed.html")
 
 
-@method_decorator(asks_again, name="dispatch")
 class AddPasskey(AddWebAuthnView):
     """Adding a passkey ends where passkeys and recovery codes are listed."""
 
@@ -84,7 +82,6 @@ class AddPasskey(AddWebAuthnView):
         return answer
 
 
-@method_decorator(asks_again, name="dispatch")
 class AddAuthenticatorApp(ActivateTOTPView):
     def form_valid(self, form: Any) -> HttpResponse:
         answer = super().form_valid(form)
@@ -138,8 +135,8 @@ class SecondStepForm(AuthenticateForm):
 # Before allauth's own, under the paths and names they have there.
 urlpatterns = [
     path("lock/", lock_needed, name="lock_needed"),
-    path("2fa/webauthn/add/", AddPasskey.as_view()),
-    path("2fa/webauthn/keys/<int:pk>/remove/", RemovePasskey.as_view()),
-    path("2fa/totp/activate/", AddAuthenticatorApp.as_view()),
-    path("2fa/totp/deactivate/", RemoveAuthenticatorApp.as_view()),
+    path("2fa/webauthn/add/", AddPasskey.as_view(), name="mfa_add_webauthn"),
+    path("2fa/webauthn/keys/<int:pk>/remove/", RemovePasskey.as_view(), name="mfa_remove_webauthn"),
+    path("2fa/totp/activate/", AddAuthenticatorApp.as_view(), name="mfa_activate_totp"),
+    path("2fa/totp/deactivate/", RemoveAuthenticatorApp.as_view(), name="mfa_deactivate_totp"),
 ]

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from functools import wraps
 from typing import Any
 
 from allauth.account.adapter import get_adapter
 from allauth.account.forms import ConfirmLoginCodeForm
 from allauth.account.internal.flows.code_verification import AbstractCodeVerificationProcess
 from allauth.account.internal.flows.login import get_authentication_records, record_authentication
+from allauth.account.internal.flows.reauthentication import suspend_request
 from allauth.account.views import BaseReauthenticateView
 from allauth.core import ratelimit
-from allauth.core.exceptions import ReauthenticationRequired
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib import messages
@@ -22,16 +21,28 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import path
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
 from community.models import Member
+from config import problems
+from config.authentication import bearer_secret
 from config.sessions import SINCE
 from realtime import clock
 
 HOLDS_FOR = timedelta(minutes=10)
 CODE = "reauthentication_code"  # where the session keeps it
 
-type View = Callable[..., HttpResponseBase]
+READS, WRITES = ("GET", "HEAD"), ("POST", "PUT", "PATCH", "DELETE")
+ASKED_FOR: dict[str, tuple[str, ...]] = {  # by the name of the page: which methods of it
+    "account_email": (*READS, *WRITES),
+    "mfa_add_webauthn": (*READS, *WRITES),
+    "mfa_activate_totp": (*READS, *WRITES),
+    "desk_person_address": WRITES,
+    "desk_roles": WRITES,
+    "desk_role_withdraw": WRITES,
+    "keys": WRITES,
+}
 
 
 def has_shown_themselves(request: HttpRequest) -> bool:
@@ -41,20 +52,34 @@ def has_shown_themselves(request: HttpRequest) -> bool:
     return bool(clock.now().timestamp() - latest < HOLDS_FOR.total_seconds())
 
 
-def asks_again(view: View) -> View:
-    """Decorator of a view: who is not signed in signs in, who signed in a while ago shows that it is still them.
+class AskAgain:
+    """Who signed in a while ago shows that it is still them before what `ASKED_FOR` names.
 
-    A form that was sent is kept meanwhile, and goes on by itself afterwards.
+    A form that was sent is kept meanwhile, and goes on by itself afterwards. Programs are let through: a token is
+    its own proof.
     """
 
-    @login_required
-    @wraps(view)
-    def behind(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not has_shown_themselves(request):
-            raise ReauthenticationRequired
-        return view(request, *args, **kwargs)
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
 
-    return behind
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: Any, args: Any, kwargs: Any
+    ) -> HttpResponseBase | None:
+        """The way to show themselves for who has to, None for everybody else."""
+        route = request.resolver_match
+        methods = ASKED_FOR.get(route.view_name if route else "", ())
+        if request.method not in methods or bearer_secret(request) is not None:
+            return None
+        member = request.user
+        if not isinstance(member, Member) or has_shown_themselves(request):
+            return None
+        if problems.is_api(request):
+            return problems.problem(403, "show_yourself", _("Sign in again first: this asks who you are."))
+        ways = get_adapter(request).get_reauthentication_methods(member)
+        return suspend_request(request, ways[0]["url"])
 
 
 def show(request: HttpRequest, member: Member, method: str) -> None:

@@ -87,6 +87,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "allauth.usersessions.middleware.UserSessionsMiddleware",
     "config.locks.LockMiddleware",
+    "config.reauthentication.AskAgain",
     "config.middleware.RefusalMiddleware",
     "config.idempotency.IdempotencyMiddleware",
 ]

@@ -115,6 +115,8 @@ function drawState(item, message, mine) {
   item.querySelector('[data-do="retry"]').hidden = !message.failed;
   item.querySelector(".chat-menu").hidden = !message.seq || !message.body || !form;
   for (const name of ["edit", "remove"]) item.querySelector(`[data-do="${name}"]`).hidden = !mine;
+  const hide = item.querySelector('[data-do="hide"]'); // only for who looks after the room
+  if (hide) hide.hidden = mine;
 }
 
 // Put every node in its place and touch none that is there already: a screen reader hears additions only.
@@ -315,6 +317,7 @@ async function act(kind, message, button) {
     return circles.retry(message.key);
   }
   if (kind === "reply" || kind === "edit") return prepare(kind, message);
+  if (kind === "hide") return location.assign(`${location.pathname}${message.seq}/hide/`);
   if (kind === "remove") {
     if (confirm(say.askRemove)) await circles.ask({ type: "delete", ...change });
     return undefined;

@@ -1,0 +1,251 @@
+"""Pages of a centre's desk: what needs somebody today, people, events, roles, mails, and who looked at what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from community import audit, roles
+from community.models import Member, Role
+from events import desk as at
+from events.models import Event
+from events.views import member_of, put
+from realtime import clock
+
+PAGE_SIZE = 50
+MOST_PAGES = 2000
+STATES = {"coming": gettext_lazy("To come"), "past": gettext_lazy("Past"), "drafts": gettext_lazy("Drafts")}
+
+
+class GrantForm(forms.Form):
+    """Who gets which role."""
+
+    email = forms.EmailField(label=gettext_lazy("E-mail address"), max_length=254)
+    kind = forms.ChoiceField(
+        label=gettext_lazy("Role"),
+        choices=[
+            (Role.Kind.STAFF, gettext_lazy("Staff of a centre")),
+            (Role.Kind.MANAGER, gettext_lazy("Manager of a centre")),
+        ],
+        widget=forms.RadioSelect,
+        initial=Role.Kind.STAFF,
+    )
+
+
+class AddressForm(forms.Form):
+    """The address a member really has."""
+
+    email = forms.EmailField(label=gettext_lazy("New address"), max_length=254)
+
+
+def _page(request: HttpRequest, role: Role, template: str, status: int = 200, **given: Any) -> HttpResponse:
+    """A page of the desk, with what all of them show."""
+    is_manager = role.kind == Role.Kind.MANAGER
+    context = {"nav": "desk", "centre": role.centre, "is_manager": is_manager}
+    return render(request, f"desk/{template}.html", context | given, status=status)
+
+
+def _number_of(request: HttpRequest) -> int:
+    text = request.GET.get("page", "")
+    return min(max(1, int(text)), MOST_PAGES) if text.isascii() and text.isdigit() and len(text) < 6 else 1
+
+
+def _sliced(rows: QuerySet[Any], number: int) -> dict[str, Any]:
+    """One page of rows, and whether there are others before and after."""
+    found = list(rows[(number - 1) * PAGE_SIZE : number * PAGE_SIZE + 1])
+    more = number + 1 if len(found) > PAGE_SIZE else None
+    return {"rows": found[:PAGE_SIZE], "number": number, "previous": number - 1, "next": more}
+
+
+@login_required
+@require_GET
+def desks(request: HttpRequest) -> HttpResponse:
+    """The desk of the member's centre; with tasks at several, the first. Raises PermissionDenied without any."""
+    first = next(iter(roles.at_desk(member_of(request))), None)
+    if first is None:
+        raise PermissionDenied(_("The desk is for the staff of a centre."))
+    return redirect("desk", first.centre.slug)
+
+
+@login_required
+@require_GET
+def desk(request: HttpRequest, slug: str) -> HttpResponse:
+    """What needs somebody today. Ten queries for any size of the centre."""
+    mine = roles.at_desk(member_of(request))
+    role = next((role for role in mine if role.centre.slug == slug), None)
+    if role is None:
+        raise Role.DoesNotExist
+    others = [other.centre for other in mine if other.pk != role.pk]
+    pulse, needs = at.pulse(role.centre), at.needs(role)
+    return _page(request, role, "desk", here="today", others=others, pulse=pulse, needs=needs)
+
+
+@login_required
+@require_GET
+def people(request: HttpRequest, slug: str) -> HttpResponse:
+    """The centre's people by name, searched. At most five queries."""
+    role = at.desk_for(member_of(request), slug)
+    words = request.GET.get("q", "").strip()[:100]
+    found = at.found_in(at.people_of(role.centre), words).select_related("profile")
+    return _page(request, role, "people", here="people", q=words, **_sliced(found, _number_of(request)))
+
+
+@login_required
+@require_GET
+def person(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    """One of the centre's people: what staff need to help them, and nothing of where they live or whom with."""
+    role = at.desk_for(member_of(request), slug)
+    return _person_page(request, role, at.person_for(role.member, role.centre, pk))
+
+
+def _person_page(
+    request: HttpRequest, role: Role, found: Member, status: int = 200, **given: Any
+) -> HttpResponse:
+    context: dict[str, Any] = {
+        "here": "people",
+        "person": found,
+        "is_home": found.profile.centre_id == role.centre_id,
+        "registrations": at.registrations_of(role.centre, found)[:20],
+        "mails": at.mails_to(found)[:10],
+        "log": audit.about(found).filter(centre=role.centre)[:10],
+        "form": AddressForm(),
+    }
+    return _page(request, role, "person", status, **context | given)
+
+
+@login_required
+@require_POST
+def person_host(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    """Trust a member to host, or no longer."""
+    role = at.desk_for(member_of(request), slug)
+    found = at.person_for(role.member, role.centre, pk)
+    is_host = request.POST.get("is_host") == "1"
+    roles.set_host(role.member, role.centre, found, is_host=is_host)
+    text = _("%(name)s may host now.") if is_host else _("%(name)s no longer hosts.")
+    messages.success(request, text % {"name": found})
+    return redirect("desk_person", slug, pk)
+
+
+@login_required
+@require_POST
+def person_address(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    """Correct the address a member signs in with."""
+    role = at.desk_for(member_of(request), slug)
+    form = AddressForm(request.POST)
+    if form.is_valid():
+        try:
+            at.correct_address(role.member, role.centre, pk, form.cleaned_data["email"])
+        except ValidationError as refused:
+            put(form, refused)
+        else:
+            messages.success(request, _("Corrected. Both addresses have been told."))
+            return redirect("desk_person", slug, pk)
+    found = at.person_for(role.member, role.centre, pk)
+    return _person_page(request, role, found, form=form, status=422)
+
+
+@login_required
+@require_POST
+def ticket_again(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    """Send a ticket once more, and go back to the person it was sent for."""
+    role = at.desk_for(member_of(request), slug)
+    row = at.resend_ticket(role.member, role.centre, pk)
+    messages.success(request, _("The ticket is on its way again."))
+    return redirect("desk_person", slug, row.member_id) if row.member_id else redirect("desk_people", slug)
+
+
+@login_required
+@require_GET
+def events(request: HttpRequest, slug: str) -> HttpResponse:
+    """The centre's events: to come, past, drafts. At most seven queries."""
+    role = at.desk_for(member_of(request), slug)
+    show = request.GET.get("show", "coming")
+    show = show if show in STATES else "coming"
+    found = _shown(at.events_of(role.centre), show).for_list()
+    rows = _sliced(found, _number_of(request))
+    return _page(request, role, "events", here="events", show=show, states=STATES.items(), **rows)
+
+
+def _shown(found: Any, show: str) -> Any:
+    if show == "drafts":
+        return found.filter(state=Event.State.DRAFT).order_by("-created_at", "-pk")
+    published = found.exclude(state=Event.State.DRAFT)
+    if show == "past":
+        return published.filter(starts_at__lt=clock.now()).order_by("-starts_at", "-pk")
+    return published.upcoming()
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def role_list(request: HttpRequest, slug: str) -> HttpResponse:
+    """Who has which role here, what each allows, and granting one."""
+    role = at.desk_for(member_of(request), slug)
+    form = GrantForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        given = form.cleaned_data
+        try:
+            granted = roles.grant(role.member, role.centre_id, given["email"], Role.Kind(given["kind"]))
+        except ValidationError as refused:
+            put(form, refused)
+        else:
+            text = _("%(name)s has the role now, and signs in once more to use it.")
+            messages.success(request, text % {"name": granted.member})
+            return redirect("desk_roles", slug)
+    team = Role.objects.filter(centre=role.centre).select_related("member").order_by("kind", "granted_at")
+    context: dict[str, Any] = {"here": "roles", "team": team, "tasks": roles.TABLE, "form": form}
+    return _page(request, role, "roles", 422 if form.errors else 200, **context)
+
+
+@login_required
+@require_POST
+def role_withdraw(request: HttpRequest, slug: str) -> HttpResponse:
+    """Take somebody's role at the centre away; who took their own is done at this desk."""
+    role = at.desk_for(member_of(request), slug)
+    row = Role.objects.select_related("member").get(centre=role.centre, pk=_pk(request, "role"))
+    roles.withdraw(role.member, role.centre_id, row.member_id)
+    messages.success(request, _("%(name)s no longer has the role.") % {"name": row.member})
+    return redirect("desk_roles", slug)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def mails(request: HttpRequest, slug: str) -> HttpResponse:
+    """Mails that did not arrive: send them again, or let them go."""
+    role = at.desk_for(member_of(request), slug)
+    if request.method == "POST":
+        verbs: dict[str, Callable[..., Any]] = {"again": at.send_again, "drop": at.let_go}
+        name, _dot, mail_id = request.POST.get("do", "").partition(":")
+        if name not in verbs or not mail_id.isdecimal():
+            raise ValidationError(_("Choose one of the mails."))
+        verbs[name](role.member, role.centre, int(mail_id[:18]))
+        messages.success(request, _("Done."))
+        return redirect("desk_mails", slug)
+    rows = _sliced(at.failed_mails(role.centre), _number_of(request))
+    return _page(request, role, "mails", here="mails", **rows)
+
+
+@login_required
+@require_GET
+def log(request: HttpRequest, slug: str) -> HttpResponse:
+    """What staff did and looked at here: for the manager, as each member sees it of themselves."""
+    role = at.desk_for(member_of(request), slug)
+    if role.kind != Role.Kind.MANAGER:
+        raise PermissionDenied(_("Only a manager of the centre can do this."))
+    rows = _sliced(audit.at(role.centre), _number_of(request))
+    return _page(request, role, "log", here="log", **rows)
+
+
+def _pk(request: HttpRequest, name: str) -> int:
+    text = request.POST.get(name, "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 0
