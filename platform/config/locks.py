@@ -8,6 +8,7 @@ from allauth.mfa.base.forms import AuthenticateForm
 from allauth.mfa.totp.views import ActivateTOTPView, DeactivateTOTPView
 from allauth.mfa.webauthn.views import AddWebAuthnView, RemoveWebAuthnView
 from django.conf import settings
+from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -61,6 +62,7 @@ class LockMiddleware:
         return redirect(target)
 
 
+@login_required
 @require_GET
 def lock_needed(request: HttpRequest) -> HttpResponse:
     """Why a role needs a second lock, and the two ways to get one."""
