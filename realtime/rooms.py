@@ -143,6 +143,19 @@ def epoch() -> int:
     return Site.objects.filter(pk=1).values_list("epoch", flat=True).first() or 1
 
 
+@transaction.atomic
+def new_epoch(above: int = 0) -> int:
+    """Begin a new epoch, later than the present one and than `above`: clients read everything anew.
+
+    It is never less than the minutes since 1970: the same backup restored twice, on machines that know nothing
+    of each other, gives two epochs.
+    """
+    known = max(epoch(), above)
+    fresh = max(known + 1, int(clock.now().timestamp()) // 60)
+    Site.objects.update_or_create(pk=1, defaults={"epoch": fresh})
+    return fresh
+
+
 def heads(room_ids: Collection[int]) -> dict[int, tuple[int, int]]:
     """(head, n) of these rooms, in one query."""
     return {

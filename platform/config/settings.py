@@ -44,6 +44,7 @@ if IS_HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = 31_536_000
 METRICS_TOKEN = os.environ.get("METRICS_TOKEN", "")
+BACKUP_KEY = os.environ.get("BACKUP_KEY", "")
 OPERATOR = os.environ.get("OPERATOR", "Euregio Circles, Hasselt")
 OPERATOR_EMAIL = os.environ.get("OPERATOR_EMAIL", "hello@example.org")
 
@@ -201,6 +202,7 @@ TIME_ZONE = "Europe/Brussels"
 # Files
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR / "static"
+MEDIA_ROOT = VAR / "media"  # never served as it lies there
 STATICFILES_DIRS = [ROOT / "platform/config/static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
