@@ -34,6 +34,7 @@ GAP_PATIENCE_S = 0.02  # two threads may publish 6 before 5: mostly 5 is just be
 PULL = 500
 MAX_LINES_A_MEMBER = 8
 SIGN_IN, BANNED, TOO_SLOW, TOO_MANY = 4001, 4403, 4008, 4009
+RESTARTED = 1012  # RFC 6455's list: come back, a moment later
 
 _pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="sockets")
 
@@ -326,7 +327,8 @@ class Hub:
             await self._close_if_idle(feed)
         if turn % SESSIONS_EVERY == 0:
             await self._end_dead_sessions()
-            self.epoch = await in_thread(rooms.epoch)()
+            if (epoch := await in_thread(rooms.epoch)()) != self.epoch:
+                await self._begin_anew(epoch)
 
     def _tell_heads(self, feed: Feed) -> None:
         """Who does not keep up gets only the head; who shows no sign of life for a minute is let go."""
@@ -338,6 +340,17 @@ class Hub:
                 line.put(head)
             if watch.is_stuck or line.is_choked:
                 self._end(line, TOO_SLOW)
+
+    async def _begin_anew(self, epoch: int) -> None:
+        """The database went back in time: everybody comes again, and every room is where it is now."""
+        self.epoch = epoch
+        self._reads.clear()
+        for line in [line for lines in self._lines.values() for line in lines]:
+            self._end(line, RESTARTED)
+        heads = await in_thread(rooms.heads)(list(self._feeds))
+        for room_id, feed in self._feeds.items():
+            feed.early.clear()
+            feed.last, feed.n = heads.get(room_id, (0, 0))
 
     async def _end_dead_sessions(self) -> None:
         """Sessions deleted without a word, tokens revoked, members switched off: one query each."""

@@ -12,7 +12,7 @@ from django.contrib.sessions.models import Session
 from config.asgi import application
 from realtime import hub, live, rooms
 from realtime.hub import in_thread as in_db
-from realtime.models import Room, Site
+from realtime.models import Entry, Room, Site
 from tests.factories import make_member
 
 from .sockets import Tab, cookie, post, session_of, two_in_a_room
@@ -222,6 +222,35 @@ async def test_a_cursor_that_cannot_be_resumed_is_reset():
     await post(ana, room, "two")
     assert [frame["seq"] for frame in await tab.entries(1)] == [2]
     await tab.leave()
+
+
+async def test_after_a_new_epoch_every_open_socket_comes_again_and_reads_anew(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """The log went back to its first entry under a hub that had told three: their numbers are given again."""
+    monkeypatch.setattr(hub, "TICK_S", 0.05)
+    ana, bo, room = await two_in_a_room()
+    tab, other = await Tab.watching(bo, room), await Tab.watching(ana)
+    for text in ("one", "two", "three"):
+        await post(ana, room, text)
+    assert [frame["seq"] for frame in await tab.entries(3)] == [1, 2, 3]
+
+    def go_back() -> int:
+        Entry.objects.filter(room=room, seq__gt=1).delete()
+        Room.objects.filter(pk=room.pk).update(head=1, n=1)
+        return rooms.new_epoch()
+
+    epoch = await in_db(go_back)()
+    assert (await tab.closed(), await other.closed()) == (1012, 1012)
+    again = await Tab.of(bo)
+    await again.send(
+        type="hello", v=1, client=str(uuid4()), watch=[room.public_id], cursors={room.public_id: [1, 3]}
+    )
+    reset = await again.next("reset")
+    assert (reset["epoch"], reset["head"], reset["reason"]) == (epoch, 1, "epoch")
+    await post(ana, room, "another two")
+    assert [frame["seq"] for frame in await again.entries(1)] == [2]
+    await again.leave()
 
 
 async def test_a_stranger_watches_nothing():
