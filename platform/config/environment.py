@@ -56,13 +56,27 @@ def secret(name: str, var: Path, *, may_make: bool) -> str:
     return _kept(var / name.lower(), lambda: secrets.token_urlsafe(48))
 
 
+def older_secrets(var: Path) -> list[str]:
+    """SECRET_KEY_FALLBACKS, comma between: what was SECRET_KEY before and is still understood. In var/, if that is there."""
+    kept = var / "secret_key_fallbacks"
+    text = os.environ.get("SECRET_KEY_FALLBACKS", "")
+    if not text and not os.environ.get("SECRET_KEY") and kept.exists():
+        text = kept.read_text()
+    return [key.strip() for key in text.split(",") if key.strip()]
+
+
+def pair_of_key(number: int, key: bytes) -> str:
+    """A ticket key as TICKET_KEYS spells it."""
+    return f"{number}:{key.hex()}"
+
+
 def ticket_keys(var: Path, *, may_make: bool) -> dict[int, bytes]:
     """TICKET_KEYS (`id:hex,…`, the first signs) as {key id 0..255: 32 bytes}, in order. Raises Refuse."""
     text = secret("TICKET_KEYS", var, may_make=True) if os.environ.get("TICKET_KEYS") else ""
     if not text:
         if not may_make:
             raise Refuse("TICKET_KEYS is not set. A public address needs its own: set it and start again.")
-        text = _kept(var / "ticket_keys", lambda: f"1:{secrets.token_hex(32)}")
+        text = _kept(var / "ticket_keys", lambda: pair_of_key(1, secrets.token_bytes(32)))
     try:
         keys = {
             int(number): bytes.fromhex(key) for number, key in (pair.split(":") for pair in text.split(","))

@@ -8,7 +8,16 @@ from django.utils.csp import CSP
 from django.utils.translation import gettext_lazy as _
 from whitenoise.compress import Compressor
 
-from config.environment import Refuse, database, flag, mailer, secret, ticket_keys, whole_number
+from config.environment import (
+    Refuse,
+    database,
+    flag,
+    mailer,
+    older_secrets,
+    secret,
+    ticket_keys,
+    whole_number,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 VAR = Path(os.environ.get("VAR_DIR", ROOT / "var"))
@@ -30,6 +39,7 @@ if not IS_LOOPBACK and not IS_HTTPS:
     raise Refuse("PUBLIC_URL must begin with https:// when it is not this machine itself.")
 
 SECRET_KEY = secret("SECRET_KEY", VAR, may_make=IS_LOOPBACK)
+SECRET_KEY_FALLBACKS = older_secrets(VAR)
 TICKET_KEYS = ticket_keys(VAR, may_make=IS_LOOPBACK)
 ALLOWED_HOSTS = (
     os.environ.get("ALLOWED_HOSTS", "").split(",")

@@ -21,8 +21,8 @@ from django.db.models import AutoField, BigAutoField
 from django.test import Client
 from pyrage.x25519 import Identity
 
-from community.members import issue_token, member_for_token
 from community.models import ApiToken, Member
+from community.sign_ins import issue_token, member_for_token
 from config import archive, backup
 from config.management.commands.backup import Command as Backup
 from events.gates import gate_for_token, open_gate, pair
