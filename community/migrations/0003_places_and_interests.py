@@ -11,6 +11,7 @@ def load(apps, _editor):
 class Migration(migrations.Migration):
     """The towns and interests every installation knows."""
 
+    downtime = "The tables it fills are new: nobody reads or writes them yet."
     dependencies = [("community", "0002_initial")]
 
     operations = [migrations.RunPython(load, migrations.RunPython.noop, elidable=False)]

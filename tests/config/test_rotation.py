@@ -1,13 +1,15 @@
 """Every secret can be given up: what the old one made still counts, and no more when it is retired."""
 
 import io
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.sessions.models import Session
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, get_commands
 from django.test import Client
 from pyrage.x25519 import Identity, Recipient
 
@@ -16,6 +18,7 @@ from community.models import Circle, Member, SecurityRecord
 from community.sign_ins import issue_token, member_for_token
 from config import backup
 from config.environment import older_secrets, secret, ticket_keys
+from config.management.commands.rotate import Command as Rotate
 from events import calendars, registration, tickets
 from events.gates import gate_for_token, open_gate, pair
 from events.models import Event, Registration
@@ -223,6 +226,18 @@ def test_the_sessions_of_one_member_or_of_all_end():
     }
     assert rotate("sessions", "--all").endswith("sessions ended.\n")
     assert not Session.objects.exists() and clients[second].get("/me/").status_code == 302
+
+
+def test_the_paper_for_operators_names_every_secret_and_only_commands_that_there_are():
+    paper = (settings.ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    (words,) = [
+        action.choices
+        for action in Rotate().create_parser("", "rotate")._actions
+        if isinstance(action.choices, dict)
+    ]
+    assert {word for word in words if f"M rotate {word}" not in paper} == set()
+    named = set(re.findall(r"\bM ([a-z_]+)", paper))
+    assert named <= set(get_commands()) and {"backup", "restore", "rotate", "new_epoch"} <= named
 
 
 class Machine:
