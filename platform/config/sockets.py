@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth import get_user
-from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpRequest
 
 from community.models import ApiToken, Member
 from community.sign_ins import member_for_token
 from config import locks, sessions
+from config.session_store import SessionStore
 from realtime.hub import in_thread, tokens_are_checked_by
 from realtime.socket import Socket
 

@@ -206,6 +206,7 @@ def test_two_keys_each_open_it(tmp_path):
 @pytest.mark.parametrize(
     ("key", "line"),
     [("", "age1…"), ("age1nonsense", "age1…"), (str(KEY), f"the public one: {KEY.to_public()}")],
+    ids=["none", "nonsense", "private"],
 )
 def test_a_backup_needs_a_public_key(tmp_path, settings, key: str, line: str):
     settings.BACKUP_KEY = key

@@ -98,6 +98,26 @@ def test_what_the_old_secret_key_signed_counts_until_it_is_retired(settings):
     assert signed.still_counts() == dict.fromkeys(everything, False) | {"session": True}
 
 
+def test_of_two_requests_at_once_after_a_rotation_neither_loses_the_session(settings):
+    """Both came with the cookie of before. Under a new key the second would find no session, and be signed out."""
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = OLD, []
+    one, two = Client(), Client()
+    one.force_login(make_member())
+    two.cookies = one.cookies.copy()
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = NEW, [OLD]
+    assert [one.get("/me/").status_code, two.get("/me/").status_code] == [200, 200]
+
+
+def test_signing_in_still_changes_the_key():
+    client = Client()
+    before = client.session
+    before["seen"] = "anonymous"
+    before.save()
+    client.cookies[settings.SESSION_COOKIE_NAME] = before.session_key
+    client.force_login(make_member())
+    assert client.session.session_key != before.session_key
+
+
 def test_a_stolen_secret_key_ends_sessions_too(settings):
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = OLD, []
     signed = Signed()

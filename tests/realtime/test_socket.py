@@ -345,6 +345,18 @@ async def test_signing_out_ends_the_sockets_of_that_session_or_of_all():
     assert await laptop.closed() == 4001
 
 
+async def test_a_socket_that_comes_first_after_a_rotation_leaves_the_session_to_its_cookie(settings):
+    ana = await in_db(make_member)()
+    key = await in_db(session_of)(ana)
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "n" * 50, [settings.SECRET_KEY]
+    for _again in range(2):
+        tab = Tab(cookie(key))
+        await tab.wire.connect(5)
+        await tab.send(type="hello", v=1, client=str(uuid4()))
+        await tab.next("welcome")
+        await tab.leave()
+
+
 async def test_who_signed_out_during_the_handshake_is_not_welcomed():
     ana = await in_db(make_member)()
     key = await in_db(session_of)(ana)
