@@ -146,7 +146,12 @@ def test_a_living_region_goes_to_another_database_and_comes_back_row_for_row(
                 assert cursor.fetchone()[0] > newest, table
     member = Member.objects.filter(is_active=True).first()
     chat.post(member, rooms.of_member(member)[0].room_id, "Life goes on", uuid4())
-    assert Client(headers={"Authorization": f"Bearer {issue_token(member, 'x')}"}).get("/api/v1/me/").json()
+    visitor = Client()
+    visitor.force_login(member)
+    for page in ("/", "/events/", "/circles/", "/me/", "/chat/"):
+        assert visitor.get(page).status_code == 200, page
+    program = Client(headers={"Authorization": f"Bearer {issue_token(member, 'x')}"})
+    assert program.get("/api/v1/me/").status_code == 200
 
 
 def test_what_is_written_meanwhile_waits_for_nothing_and_is_not_in_it(tmp_path):
