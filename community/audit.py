@@ -63,8 +63,7 @@ def looked(actor: Member, subject: Member, target: str, centre: Centre | None = 
 
 def refused(what: str, member_id: str, route: str, status: int) -> None:
     """A line for somebody turned away at `route` (its name, never a path that could hold a key). No query."""
-    facts = {"actor": member_id, "route": route, "status": status}
-    log.warning(what, extra=facts)
+    log.info(what, extra={"actor": member_id, "route": route, "status": status})
 
 
 def about(member: Member) -> QuerySet[SecurityRecord]:

@@ -42,6 +42,12 @@ def actor_of(request: HttpRequest) -> Member | None:
     return cast(Member | None, known)
 
 
+def known_actor(request: HttpRequest) -> Member | None:
+    """Who asks, if somebody has found out before. No query."""
+    known = getattr(request, "_actor", None) or getattr(request, "_cached_user", None)
+    return known if isinstance(known, Member) else None
+
+
 def _by_token(secret: str) -> Member | None:
     """Tokens of other kinds (a gate's) are known by how they begin: no query is spent on them."""
     return member_for_token(secret) if secret.startswith(TOKEN_PREFIX) else None

@@ -3,17 +3,28 @@
 import json
 import logging
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from django.test import Client
 
 from community import audit, members
 from community.models import SecurityRecord
 from config.logs import security_formatter
 from realtime import clock
-from tests.factories import make_centre, make_member, make_staff
+from tests.factories import make_centre, make_client, make_event, make_member, make_staff
 
 pytestmark = pytest.mark.django_db
 Action = audit.Action
+
+
+@pytest.fixture
+def lines(caplog) -> Any:
+    """The security log as it goes by."""
+    caplog.set_level(logging.INFO, "security")
+    logging.getLogger("security").addHandler(caplog.handler)
+    yield caplog
+    logging.getLogger("security").removeHandler(caplog.handler)
 
 
 def test_a_record_names_who_did_it_and_whom_it_concerns():
@@ -61,16 +72,35 @@ def test_records_are_kept_for_ninety_days_and_no_longer():
     assert audit.about(member).get().at > clock.now() - timedelta(days=90)
 
 
-def test_a_line_follows_the_commit_and_only_then(committed, caplog):
-    caplog.set_level(logging.INFO, "security")
-    logging.getLogger("security").addHandler(caplog.handler)
+def test_a_line_follows_the_commit_and_only_then(committed, lines: Any):
     member = make_member()
     with committed():
         audit.record(Action.SIGNED_IN, actor=member)
-        assert not caplog.records
-    logging.getLogger("security").removeHandler(caplog.handler)
-    (line,) = caplog.records
+        assert not lines.records
+    (line,) = lines.records
     assert (line.getMessage(), line.actor) == ("signed_in", member.public_id)
+
+
+def test_who_is_turned_away_is_a_line_without_the_address(lines: Any):
+    member, event = make_member(), make_event(visibility="centre")
+    browser = make_client(member)
+    for path in (
+        f"/events/{event.public_id}/",
+        "/calendar/some-secret-key.ics",
+        "/circles/new/",
+        "/no-such-page/",
+    ):
+        browser.get(path)
+    Client().get("/api/v1/me/")
+    told = [(line.actor, line.route, line.status) for line in lines.records if line.getMessage() == "refused"]
+    mine = member.public_id
+    assert told == [
+        (mine, "event", 404),
+        (mine, "member_ics", 404),
+        (mine, "circle_new", 403),
+        ("", "api_me", 401),
+    ]
+    assert not [line for line in lines.records if "secret" in str(line.__dict__)]
 
 
 def test_a_line_is_json_in_utc_and_cannot_be_forged():
