@@ -30,9 +30,10 @@ OWN_PAGES = {
     "member": [
         *("/", "/events/", "/events/mine/", "/circles/", "/chat/", "/me/", "/me/profile/", "/me/household/"),
         *("/welcome/1/", "/welcome/2/", "/welcome/3/", "/welcome/4/"),
-        *("/accounts/email/", "/accounts/sessions/", "/accounts/2fa/"),
+        *("/accounts/email/", "/accounts/sessions/", "/accounts/2fa/", "/me/keys/", "/me/log/"),
     ],
     "host": ["/events/new/", "/circles/new/"],
+    "manager": [f"/desk/hasselt/{page}" for page in ("", "people/", "events/", "roles/", "mails/", "log/")],
 }
 # Pages of one thing: where a link to it is found, and how it looks.
 LINKED_PAGES = {
@@ -45,6 +46,7 @@ LINKED_PAGES = {
     "host": [
         ("/events/mine/", 'main a[href$="/guests/"]'),
     ],
+    "manager": [("/desk/hasselt/people/", 'main a[href*="/people/"]:not([href$="/people/"])')],
 }
 
 
