@@ -42,6 +42,20 @@ def children_of(household: Household) -> list[Child]:
     return list(Child.objects.filter(household=household))
 
 
+def live_with(member: Member) -> tuple[list[Member], list[Child]]:
+    """The other adults and the children the member lives with. Two queries, one for who has no household."""
+    rows = (
+        HouseholdAdult.objects.filter(household__adults__member=member)
+        .select_related("member")
+        .order_by("pk")
+    )
+    adults = list(rows)
+    if not adults:
+        return [], []
+    children = list(Child.objects.filter(household=adults[0].household_id))
+    return [row.member for row in adults if row.member_id != member.pk], children
+
+
 def summary_of(member: Member) -> tuple[list[Member], int]:
     """The other adults of the member's household and the number of its children. One query."""
     adults = HouseholdAdult.objects.filter(household__adults__member=member).select_related("member")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db.models import Q
+from django.db.models import Exists, Q
 
 from community.models import Member, Role
 from events.models import DoorHelper, Event, Registration, Series
@@ -88,6 +88,17 @@ def may_moderate(member: Member, room_id: int) -> bool:
     shared = Event.partner_centres.through.objects.filter(centre__in=desks).values("event")
     runs = Q(host=member) | Q(centre__in=desks) | Q(pk__in=shared)
     return Event.objects.filter(runs, room=room_id).exists()
+
+
+def duties_at(member: Member | None, event: Event) -> tuple[bool, bool]:
+    """Whether the member may run the event, and stand at its door: `may_run` and `may_door` in one query."""
+    if member is None or event.host_id == member.pk:
+        return member is not None, member is not None
+    partners = Event.partner_centres.through.objects.filter(event=event).values("centre")
+    desk = Role.objects.filter(Q(centre=event.centre_id) | Q(centre__in=partners), member=member)
+    helps = DoorHelper.objects.filter(event=event, member=member)
+    runs, at_door = Member.objects.values_list(Exists(desk), Exists(helps)).get(pk=member.pk)
+    return bool(runs), bool(runs or at_door)
 
 
 def may_follow(member: Member, topic: str) -> bool:

@@ -20,7 +20,7 @@ from community.models import Child, Interest, Member, Place, PlaceName
 from community.models.places import fold
 from events.models import Event, Registration
 from events.models.event import EventQuerySet
-from events.registration import PARTY_LIMIT, Person
+from events.party import PARTY_LIMIT, Person
 from realtime import clock
 
 SPOKEN = (

@@ -7,42 +7,31 @@ each other in a circle. A pool gives places by one conditional UPDATE; no row ch
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
 from typing import Any
 
 from django.conf import settings
 from django.core import signing
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, Q, QuerySet, Subquery, Sum
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from community import households
 from community.models import Member
-from events import board, calendars, seats
+from events import board, calendars
 from events.access import event_for, registration_for
 from events.models import Attendee, Claim, Event, Pool, Registration
 from events.models.registration import SEATED
+from events.party import Person, must_be_free, sit_down, there, who
 from realtime import clock, live, notify, rooms
 from realtime.ids import decode
 from realtime.models import Room
 
-PARTY_LIMIT = 12
 PASSED_OVER_AT_MOST = 3
 SLOTS = 16  # of a ticket; a slot is never given twice
 State = Registration.State
-
-
-@dataclass(frozen=True)
-class Person:
-    """One place of a party: the caller, an adult or child of the household (by id), or a guest by name."""
-
-    name: str = ""
-    member_id: int | None = None
-    child_id: int | None = None
-    age: int | None = None
 
 
 def register(member: Member, event_id: int, party: Sequence[Person], *, wait: bool = False) -> Registration:
@@ -55,19 +44,20 @@ def register(member: Member, event_id: int, party: Sequence[Person], *, wait: bo
         with transaction.atomic():
             event = event_for(member, event_id, lock=True)
             _must_be_open(event)
-            people = _who(member, member, party)
-            _must_be_free(event, member, people)
+            people = who(member, member, party)
+            waiting = _look(event, member, people)
+            n = len(people)
             registration = Registration(
-                event=event, member=member, language=member.language, party_size=len(people)
+                event=event, member=member, language=member.language, party_size=n, next_slot=n
             )
-            if not _somebody_waits(event) and _take(event, len(people)):
+            if not waiting and _take(event, n):
                 registration.state = State.CONFIRMED
             elif wait and event.waiting_list:
                 registration.state, registration.queued_at = State.WAITING, clock.now()
             else:
-                raise _full(event, len(people))
+                raise _full(event, waiting)
             registration.save(force_insert=True)
-            _seat(registration, people)
+            registration.seated = sit_down(registration, people, 0)
             if registration.state == State.CONFIRMED:
                 _claim(registration)
                 _enter(registration)
@@ -76,7 +66,8 @@ def register(member: Member, event_id: int, party: Sequence[Person], *, wait: bo
                 registration.refresh_from_db()  # fits where an earlier, larger party does not; move_up has told them
             else:
                 tell(registration, "event_registered" if registration.has_places else "event_waiting")
-            announce(event)
+                waiting += 0 if registration.has_places else n
+            announce(event, None if may_fit else waiting)
     except IntegrityError as clash:
         raise ValidationError(
             _("One of you is already registered for this event."), code="already_registered"
@@ -108,11 +99,11 @@ def change_party(
     if registration.state not in (State.CONFIRMED, State.WAITING):
         raise ValidationError(_("This registration is no longer open."), code="closed")
     _must_be_open(event)
-    people = _who(member, member, party)
-    _must_be_free(event, member, people, but=registration)
+    people = who(member, member, party)
+    must_be_free(event, member, people, but=registration)
     more = len(people) - registration.party_size
-    if registration.has_places and more > 0 and (_somebody_waits(event) or not _take(event, more)):
-        raise _full(event, more)
+    if registration.has_places and more > 0 and (_waiting(event) or not _take(event, more)):
+        raise _full(event, _waiting(event))
     if registration.has_places and more < 0:
         _give_back(event, -more)
     before = _member_ids(registration)
@@ -233,7 +224,7 @@ def tell(
     `again` makes it another mail than the one of that version before.
     """
     event = registration.event
-    attendees = list(registration.attendees.filter(is_live=True).select_related("member"))
+    attendees = registration.live
     people = {attendee.member for attendee in attendees if attendee.member} | {registration.member}
     path = reverse("registration", args=[registration.pk])
     for person in sorted((p for p in people if p is not None), key=lambda p: p.pk):
@@ -272,10 +263,9 @@ def _must_be_open(event: Event) -> None:
         raise ValidationError(_("This event is over."), code="too_late")
 
 
-def _full(event: Event, n: int) -> ValidationError:
-    total = event.total
-    left = (total.left if total else None) or 0
-    if left == 0 or _somebody_waits(event):
+def _full(event: Event, waiting: int) -> ValidationError:
+    left = (event.total.left if event.total else None) or 0
+    if left == 0 or waiting:
         return ValidationError(_("Every place is taken."), code="full")
     text = ngettext("Only %(left)d place is left.", "Only %(left)d places are left.", left) % {"left": left}
     return ValidationError(text, code="full")
@@ -295,90 +285,68 @@ def _must_not_be_in(registration: Registration, slots: set[int] | None = None) -
         )
 
 
-def _somebody_waits(event: Event) -> bool:
-    return event.registrations.filter(state=State.WAITING).exists()
+def _line(event: Event) -> QuerySet[Registration]:
+    return Registration.objects.filter(event=event, state=State.WAITING)
+
+
+def _waiting(event: Event) -> int:
+    """How many people are in the line. One query."""
+    return _line(event).aggregate(people=Sum("party_size"))["people"] or 0
+
+
+def _look(event: Event, member: Member, people: Sequence[Person]) -> int:
+    """Read, with the event locked, all that a new registration hangs on: its pools, and how many people wait.
+
+    Raises ValidationError when somebody of the party comes already. One query, two for that no.
+    """
+    line = _line(event).order_by().values("event").annotate(people=Sum("party_size")).values("people")
+    mine = event.registrations.live().filter(member=member)
+    rows = event.pools.filter(kind=Pool.Kind.TOTAL).order_by("pk")
+    rows = rows.annotate(waiting=Subquery(line), clash=Exists(mine) | Exists(there(event, people)))
+    found = list(rows)
+    vars(event)["totals"] = found  # where `for_list` puts them
+    if any(pool.clash for pool in found):
+        must_be_free(event, member, people)
+    return next((pool.waiting for pool in found if pool.waiting), 0)
 
 
 def _take(event: Event, n: int) -> bool:
     """Take n places of each pool of the event, in ascending id; False, with none taken, when one is full."""
-    with transaction.atomic():
-        for pool in _pools(event):
+    pools = _pools(event)
+    with transaction.atomic() if len(pools) > 1 else nullcontext():  # one pool alone has nothing to undo
+        for pool in pools:
             free = Q(capacity=None) | Q(capacity__gte=F("taken") + n)
-            if not Pool.objects.filter(free, pk=pool).update(taken=F("taken") + n):
-                transaction.set_rollback(True)
+            if not Pool.objects.filter(free, pk=pool.pk).update(taken=F("taken") + n):
+                if len(pools) > 1:
+                    transaction.set_rollback(True)
                 return False
+    for pool in pools:
+        pool.taken += n
     return True
 
 
 def _give_back(event: Event, n: int) -> None:
     for pool in _pools(event):
-        Pool.objects.filter(pk=pool).update(taken=F("taken") - n)
+        Pool.objects.filter(pk=pool.pk).update(taken=F("taken") - n)
+        pool.taken -= n
 
 
 def _claim(registration: Registration) -> None:
     n = registration.party_size
     Claim.objects.bulk_create(
-        Claim(registration=registration, pool_id=pool, n=n) for pool in _pools(registration.event)
+        Claim(registration=registration, pool=pool, n=n) for pool in _pools(registration.event)
     )
 
 
-def _pools(event: Event) -> list[int]:
-    """The pools a place is taken from, in the one order in which every verb updates them."""
-    return list(event.pools.filter(kind=Pool.Kind.TOTAL).order_by("pk").values_list("pk", flat=True))
+def _pools(event: Event) -> list[Pool]:
+    """The pools a place is taken from, in the one order in which every verb updates them.
 
-
-def _who(owner: Member, caller: Member, party: Sequence[Person]) -> list[Person]:
-    """The party with names, everybody in it checked: each adult and child is of the caller's own household."""
-    if not 1 <= len(party) <= PARTY_LIMIT:
-        raise ValidationError({"party": _("A party has 1 to 12 people.")})
-    home = households.of(caller)
-    adults = {adult.pk: adult for adult in households.adults_of(home)} if home else {}
-    children = {child.pk: child for child in households.children_of(home)} if home else {}
-    adults[owner.pk] = owner
-    people: list[Person] = []
-    caller_is_in = any(person.member_id == owner.pk for person in party)
-    for person in party:
-        if person.member_id is not None and person.child_id is not None:
-            raise ValidationError({"party": _("Each place is for one person.")})
-        if person.child_id is not None:
-            if person.child_id not in children:
-                raise ValidationError({"party": _("You can only bring children of your own household.")})
-            child = children[person.child_id]
-            people.append(
-                Person(child.nickname, child_id=child.pk, age=max(0, clock.now().year - child.birth_year))
-            )
-        elif person.member_id is not None:
-            if person.member_id not in adults:
-                raise ValidationError({"party": _("You can only register adults of your own household.")})
-            people.append(Person(str(adults[person.member_id]), member_id=person.member_id))
-        elif not caller_is_in:
-            caller_is_in = True
-            people.append(Person(person.name.strip() or str(owner), member_id=owner.pk, age=person.age))
-        else:
-            people.append(Person(person.name.strip(), age=person.age))
-    named = [(person.member_id, person.child_id) for person in people if person.member_id or person.child_id]
-    if len(set(named)) < len(named):
-        raise ValidationError({"party": _("Somebody is in the party twice.")})
-    return people
-
-
-def _must_be_free(
-    event: Event, member: Member, people: Sequence[Person], but: Registration | None = None
-) -> None:
-    """Nobody of the party comes to this event already. At most two queries."""
-    if but is None and event.registrations.live().filter(member=member).exists():
-        raise ValidationError(_("You are already registered for this event."), code="already_registered")
-    ids = Q(member__in=[p.member_id for p in people if p.member_id]) | Q(
-        child__in=[p.child_id for p in people if p.child_id]
-    )
-    there = Attendee.objects.filter(ids, event=event, is_live=True)
-    if but is not None:
-        there = there.exclude(registration=but)
-    taken = there.first()
-    if taken is not None:
-        raise ValidationError(
-            _("%(name)s is already registered for this event.") % {"name": taken}, code="already_registered"
-        )
+    One query, then none: the event is locked, so nobody else changes them.
+    """
+    if "totals" not in vars(event):
+        vars(event)["totals"] = list(event.pools.filter(kind=Pool.Kind.TOTAL).order_by("pk"))
+    pools: list[Pool] = vars(event)["totals"]
+    return pools
 
 
 def _seat(registration: Registration, people: Sequence[Person]) -> None:
@@ -414,17 +382,8 @@ def _seat(registration: Registration, people: Sequence[Person]) -> None:
     if registration.next_slot + len(new) > SLOTS:
         text = _("This registration was changed too often. Cancel it and register again.")
         raise ValidationError(text, code="closed")
-    for person in new:
-        Attendee.objects.create(
-            registration=registration,
-            event=registration.event,
-            slot=registration.next_slot,
-            name=person.name,
-            member_id=person.member_id,
-            child_id=person.child_id,
-            age=person.age,
-        )
-        registration.next_slot += 1
+    sit_down(registration, new, registration.next_slot)
+    registration.next_slot += len(new)
     registration.save(update_fields=["next_slot"])
 
 
@@ -470,12 +429,13 @@ def _member_ids(registration: Registration) -> set[int]:
 def _enter(registration: Registration) -> None:
     """Everybody of the party who has an account is in the event's room, which the first registration opens."""
     event = registration.event
-    if event.room is None:
+    members = sorted((one.member for one in registration.live if one.member), key=lambda member: member.pk)
+    if event.room_id is None:
         event.room = rooms.open(Room.Kind.EVENT, event.title[:120], event.get_absolute_url())
         Event.objects.filter(pk=event.pk).update(room=event.room)
-        rooms.enter(event.room, event.host)
-    for member in Member.objects.filter(pk__in=_member_ids(registration)).order_by("pk"):
-        rooms.enter(event.room, member)
+        members = [event.host, *members]
+    assert event.room_id is not None
+    rooms.enter_all(event.room_id, members)
 
 
 def _leave(event: Event, members: Iterable[int]) -> None:
@@ -485,9 +445,18 @@ def _leave(event: Event, members: Iterable[int]) -> None:
         rooms.leave(event.room, member)
 
 
-def announce(event: Event) -> None:
-    """After the commit, those who look at the event see how full it is. A hint: the page knows the truth."""
-    fresh = Event.objects.for_list().get(pk=event.pk)
-    places = seats.places_of([fresh])[event.pk]
-    state = {"taken": places.taken, "capacity": places.capacity, "waiting": places.waiting}
+def announce(event: Event, waiting: int | None = None) -> None:
+    """After the commit, those who look at the event see how full it is. A hint: the page knows the truth.
+
+    Two queries; none when how many wait is known (`waiting`) and the pools were read under the lock.
+    """
+    if waiting is None:
+        waiting = _waiting(event)
+        vars(event).pop("totals", None)
+    pool = next(iter(_pools(event)), None)
+    state = {
+        "taken": pool.taken if pool else 0,
+        "capacity": pool.capacity if pool else event.capacity,
+        "waiting": waiting,
+    }
     live.publish(f"event:{event.public_id}", state)

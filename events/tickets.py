@@ -118,7 +118,7 @@ def public_keys(event: Event) -> list[dict[str, int | str]]:
 
 def slots_of(registration: Registration) -> int:
     """Bitmap of the party's live places. One query, none when the attendees are prefetched."""
-    return sum(1 << attendee.slot for attendee in registration.attendees.all() if attendee.is_live)
+    return sum(1 << attendee.slot for attendee in registration.live)
 
 
 def ticket_of(registration: Registration, event: Event | None = None) -> Ticket:

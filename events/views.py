@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
-from django.db.models import Exists
+from django.db.models import Q
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -19,11 +19,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from community import households, matching, members, texts
-from community.models import Centre, Child, Circle, Member, Profile, Role
+from community.models import Centre, Circle, Member
 from events import calendars, registration, seats, tickets
-from events.access import event_for, may_door, may_run, registration_for
+from events.access import duties_at, event_for, registration_for
 from events.forms import PartyForm, SearchForm
-from events.models import Event, Registration
+from events.models import Attendee, Event, Registration
+from events.models.registration import LIVE
 from realtime import clock
 from realtime.models import Participant
 
@@ -56,7 +57,7 @@ def put(form: Form, refused: ValidationError, fields: dict[str, str] | None = No
 
 @require_GET
 def event_list(request: HttpRequest) -> HttpResponse:
-    """What is on. At most eight queries for any number of events; two more to look near a town."""
+    """What is on. At most eight queries for any number of events; one more to look near a town."""
     reader = reader_of(request)
     asked = request.GET.copy()
     asked.setdefault("km", "20")
@@ -66,9 +67,7 @@ def event_list(request: HttpRequest) -> HttpResponse:
     page = min(max(1, _number(request.GET.get("page", ""))), MOST_PAGES)
     found = form.found_in(shown).for_list()[(page - 1) * PAGE_SIZE : page * PAGE_SIZE + 1]
     events = list(found)
-    profile = (
-        Profile.objects.select_related("lives", "works").filter(member=reader).first() if reader else None
-    )
+    profile = members.profile_of(reader) if reader else None
     mine = seats.mine_of(reader, events)
     context = {
         "nav": "events",
@@ -81,7 +80,7 @@ def event_list(request: HttpRequest) -> HttpResponse:
         "has_more": len(events) > PAGE_SIZE,
         "is_narrowed": any(value for name, value in request.GET.items() if name not in {"page", "km"}),
         "is_narrowed_more": any(request.GET.get(name) for name in MORE_FILTERS) or bool(form.errors),
-        "may_publish": _may_publish(reader, profile),
+        "may_publish": reader is not None and members.is_host(reader),
     }
     return render(request, "events/list.html", context)
 
@@ -136,18 +135,11 @@ def event_register(request: HttpRequest, pk: int) -> HttpResponse:
 def my_events(request: HttpRequest) -> HttpResponse:
     """What I come to and what I host. At most eight queries for any number."""
     member = member_of(request)
-    upcoming = Event.objects.upcoming().values("pk")
-    coming = Registration.objects.live().filter(
-        event__in=upcoming, attendees__member=member, attendees__is_live=True
-    )
-    by_me = Registration.objects.live().filter(event__in=upcoming, member=member)
-    called_off = Registration.objects.filter(
-        event__in=upcoming, event__state=Event.State.CANCELLED, member=member
-    )
-    rows = Registration.objects.filter(pk__in=coming.values("pk")) | Registration.objects.filter(
-        pk__in=by_me.values("pk")
-    )
-    rows |= Registration.objects.filter(pk__in=called_off.values("pk"))
+    by_me = Registration.objects.filter(member=member).values("pk")
+    named = Attendee.objects.filter(member=member, is_live=True).values("registration")
+    shown = Q(state__in=LIVE) | Q(event__state=Event.State.CANCELLED, member=member)
+    rows = Registration.objects.filter(shown, pk__in=by_me.union(named))  # from the member's own few rows
+    rows = rows.filter(event__in=Event.objects.upcoming().values("pk"))
     hosting = Event.objects.filter(host=member).exclude(state=Event.State.CANCELLED)
     context = {
         "nav": "events",
@@ -168,7 +160,7 @@ def registration_page(request: HttpRequest, pk: int) -> HttpResponse:
     row = registration_for(member, pk)
     form = None
     if row.member_id == member.pk and _is_open(row):
-        adults, children = _household(member)
+        adults, children = households.live_with(member)
         form = PartyForm(initial=PartyForm.initial_of(row), member=member, adults=adults, children=children)
     return _registration_page(request, row, form)
 
@@ -181,7 +173,7 @@ def registration_party(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect("registration", pk)
     member = member_of(request)
     row = registration_for(member, pk)
-    adults, children = _household(member)
+    adults, children = households.live_with(member)
     form = PartyForm(request.POST, member=member, adults=adults, children=children)
     status = 422
     if form.is_valid():
@@ -271,18 +263,6 @@ def _calendar(request: HttpRequest, content: bytes, name: str) -> HttpResponseBa
     return response
 
 
-def _profile_of(reader: Member | None) -> Profile | None:
-    """The reader's profile with both towns and, as `staffs`, whether they work at a centre. One query."""
-    if reader is None:
-        return None
-    rows = Profile.objects.select_related("lives", "works")
-    return rows.annotate(staffs=Exists(Role.objects.filter(member=reader))).filter(member=reader).first()
-
-
-def _may_publish(reader: Member | None, profile: Profile | None) -> bool:
-    return reader is not None and (reader.is_host or bool(getattr(profile, "staffs", False)))
-
-
 def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 1
 
@@ -292,18 +272,8 @@ def _is_open(row: Registration) -> bool:
     return row.state in open_states and row.event.state == Event.State.PUBLISHED and not row.event.is_over
 
 
-def _household(member: Member) -> tuple[list[Member], list[Child]]:
-    """The other adults and the children the member lives with. Three queries, one for who lives alone."""
-    home = households.of(member)
-    if home is None:
-        return [], []
-    return [adult for adult in households.adults_of(home) if adult.pk != member.pk], list(
-        households.children_of(home)
-    )
-
-
 def _party_form(member: Member, event: Event, data: Any = None) -> PartyForm:
-    adults, children = _household(member)
+    adults, children = households.live_with(member)
     initial = PartyForm.initial_for(event, adults, children)
     return PartyForm(data, initial=initial, member=member, adults=adults, children=children)
 
@@ -312,11 +282,9 @@ def _event_page(
     request: HttpRequest, event: Event, form: PartyForm | None, *, status: int = 200
 ) -> HttpResponse:
     reader = reader_of(request)
-    profile = (
-        Profile.objects.select_related("lives", "works").filter(member=reader).first() if reader else None
-    )
+    profile = members.profile_of(reader) if reader else None
     mine = seats.mine_of(reader, [event]).get(event.pk)
-    runs = may_run(reader, event)
+    runs, at_door = duties_at(reader, event)
     context = {
         "nav": "events",
         "event": event,
@@ -325,11 +293,11 @@ def _event_page(
         "places": seats.places_of([event])[event.pk],
         "km": matching.nearest_km(profile, event.place),
         "mine": mine,
-        "mine_attendees": mine.attendees.filter(is_live=True) if mine else [],
+        "mine_attendees": mine.live if mine else [],
         "form": form,
         "partners": event.partner_centres.all(),
         "runs": runs,
-        "at_door": runs or (reader is not None and may_door(reader, event)),
+        "at_door": at_door,
         "dates": _dates_of(reader, event),
         "now": clock.now(),
         "in_room": bool(

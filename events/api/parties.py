@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import QuerySet, prefetch_related_objects
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, status
@@ -45,7 +45,7 @@ class EventRegistrations(generics.ListAPIView[Registration]):
         data = PartyIn(data=request.data)
         data.is_valid(raise_exception=True)
         made = registration.register(member_of(request), pk, data.people(), wait=data.validated_data["wait"])
-        return _registration(request, made.pk, status.HTTP_201_CREATED)
+        return _answer(request, made, status.HTTP_201_CREATED)
 
 
 class RegistrationDetail(APIView):
@@ -76,6 +76,11 @@ class RegistrationDetail(APIView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-def _registration(request: Request, pk: int, code: int = status.HTTP_200_OK) -> Response:
+def _registration(request: Request, pk: int) -> Response:
     row = registration_for(member_of(request), pk)
+    prefetch_related_objects([row], "attendees")
+    return _answer(request, row)
+
+
+def _answer(request: Request, row: Registration, code: int = status.HTTP_200_OK) -> Response:
     return Response(registration_data(request, row), status=code, headers={"ETag": etag(row.version)})

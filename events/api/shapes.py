@@ -22,7 +22,7 @@ from events.holidays import COUNTRIES
 from events.hosting import Plan, Recurrence
 from events.models import Event, Registration, Series
 from events.models.details import Details
-from events.registration import PARTY_LIMIT, Person
+from events.party import PARTY_LIMIT, Person
 from realtime import ids
 
 LANGUAGE_TAG = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"  # BCP 47, as far as we use it
@@ -328,7 +328,7 @@ def _event_data(
 
 def registration_data(request: Request, row: Registration, *, with_ticket: bool = True) -> dict[str, Any]:
     """A registration with its ticket. At most three queries; none `with_ticket` off and attendees prefetched."""
-    attendees = [one for one in row.attendees.all() if one.is_live]
+    attendees = row.live
     code = tickets.code_of(row) if with_ticket and row.has_places and row.event.starts_at else ""
     page = reverse("registration", args=[row.pk])
     ticket = {

@@ -27,16 +27,17 @@ class EventQuerySet(models.QuerySet["Event"]):
         desks = Role.objects.filter(member=member).values("centre")
         homes = Member.objects.filter(pk=member.pk).values("profile__centre")
         partners = Event.partner_centres.through.objects
-        # Subqueries, not joins: one row an event, so that lists need no DISTINCT and rows can be locked.
-        comes = Event.objects.filter(
-            Q(registrations__member=member) | Q(registrations__attendees__member=member)
-        )
+        # Subqueries, not joins: one row an event, so that lists need no DISTINCT and rows can be locked. Each
+        # begins at the member's own few rows: asked for in one, both kinds of coming would read everybody's.
+        registered = Event.objects.filter(registrations__member=member)
+        named = Event.objects.filter(registrations__attendees__member=member)
         open_to_me = (
             Q(visibility__in=[Event.Visibility.PUBLIC, Event.Visibility.MEMBERS])
             | Q(visibility=Event.Visibility.CIRCLE, circle__in=circles)
             | Q(visibility=Event.Visibility.CENTRE, centre__in=homes)
             | Q(visibility=Event.Visibility.CENTRE, pk__in=partners.filter(centre__in=homes).values("event"))
-            | Q(pk__in=comes.values("pk"))
+            | Q(pk__in=registered.values("pk"))
+            | Q(pk__in=named.values("pk"))
             | Q(pk__in=Event.objects.filter(helpers__member=member).values("pk"))
         )
         mine = (
@@ -118,6 +119,9 @@ class Event(Details):
         ]
         indexes = [
             models.Index(fields=["state", "starts_at", "id"], name="events_by_start"),
+            models.Index(
+                fields=["starts_at", "id"], name="events_in_time"
+            ),  # for programs: called off ones too
             models.Index(fields=["place", "starts_at"], name="events_of_a_town"),
             models.Index(fields=["host", "starts_at"], name="events_of_a_host"),
         ]
@@ -178,9 +182,10 @@ class Event(Details):
     @property
     def total(self) -> Pool | None:
         """The pool of all places. No query after `for_list`; else one."""
-        totals: list[Pool] | None = getattr(self, "totals", None)
-        if totals is None:
-            totals = [pool for pool in self.pools.all() if pool.kind == Pool.Kind.TOTAL]
+        known = getattr(self, "totals", None)
+        totals = (
+            [pool for pool in self.pools.all() if pool.kind == Pool.Kind.TOTAL] if known is None else known
+        )
         return totals[0] if totals else None
 
     def searchable(self) -> str:

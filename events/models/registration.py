@@ -56,6 +56,8 @@ class Registration(WithId):
     changed_at = models.DateTimeField(default=clock.now)
     version = models.PositiveIntegerField(default=1)
 
+    seated: list[Attendee]  # while a verb that has just written them still holds this row
+
     objects = RegistrationQuerySet.as_manager()
 
     class Meta:
@@ -85,6 +87,15 @@ class Registration(WithId):
     def has_places(self) -> bool:
         """It holds places now, so there is a ticket."""
         return self.state in SEATED
+
+    @property
+    def live(self) -> list[Attendee]:
+        """The party as it is now, by slot. One query with their accounts; none when it was prefetched or just written."""
+        if hasattr(self, "seated"):
+            return self.seated
+        if "attendees" in getattr(self, "_prefetched_objects_cache", {}):
+            return [one for one in self.attendees.all() if one.is_live]
+        return list(self.attendees.filter(is_live=True).select_related("member").order_by("slot"))
 
 
 class Attendee(models.Model):

@@ -10,7 +10,7 @@ from config.demo_people import content
 from config.demo_region import ZONE, Region
 from events import hosting, registration
 from events.models import Attendee, Claim, DoorHelper, Event, Gate, Pool, Registration, Scan, Series
-from events.registration import Person
+from events.party import Person
 
 
 def make_events(region: Region) -> Iterator[str]:

@@ -383,6 +383,33 @@ def test_the_list_costs_the_same_for_one_and_thirty(django_assert_num_queries: A
     assert len(answer.json()["results"]) == how_many
 
 
+@pytest.mark.parametrize("there", [1, 30])
+def test_a_registration_costs_fifteen_queries_whoever_comes_already(
+    django_assert_num_queries: Any, there: int
+) -> None:
+    event = make_event(capacity=100)
+    for _one in range(there):
+        register(make_member(), event.pk, [Person()])
+    api = Api(make_member())
+
+    with django_assert_num_queries(15 + 2):  # and the savepoint of the test round it
+        answer = api("POST", f"events/{event.public_id}/registrations/", {"party": [{}]})
+
+    assert answer.status_code == 201
+    assert answer.json()["tickets"][0]["slots"] == [0]
+
+
+def test_a_registration_refused_as_full_costs_five_queries(django_assert_num_queries: Any) -> None:
+    event = make_event(capacity=1)
+    register(make_member(), event.pk, [Person()])
+    api = Api(make_member())
+
+    with django_assert_num_queries(5 + 3):  # and the savepoint of the test round it, gone back to
+        answer = api("POST", f"events/{event.public_id}/registrations/", {"party": [{}]})
+
+    assert answer.status_code == 409
+
+
 def test_the_preview_saves_nothing_and_takes_both_spellings() -> None:
     answer = Api(make_member())(
         "POST",
