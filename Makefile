@@ -18,6 +18,9 @@ check: ready ## style, types, import contract, migrations, translations, templat
 browser: ready ## the browser tests alone (SHOTS=1 also takes the pictures of docs/screenshots)
 	@exec $(PYTHON) tests/run.py browser
 
+bench: ready ## the benchmarks, each beside its floor, to var/bench.json (DOCS=1 also to docs/performance.md; PARTS="pages storm" only those)
+	@exec $(PYTHON) tests/load/bench.py $(PARTS)
+
 services: ready ## PostgreSQL and Redis to develop against, until stopped
 	@exec $(PYTHON) tests/services.py
 
@@ -42,4 +45,4 @@ ready:
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 11
 
-.PHONY: run test check browser services words format lock clean ready help
+.PHONY: run test check browser bench services words format lock clean ready help
