@@ -3,8 +3,12 @@
 from django.conf import settings
 from django.db import migrations, models
 
+from realtime.migrating import AddIndexOnline
+
 
 class Migration(migrations.Migration):
+
+    atomic = False
 
     dependencies = [
         ('community', '0003_places_and_interests'),
@@ -14,7 +18,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.AddIndex(
+        AddIndexOnline(
             model_name='event',
             index=models.Index(fields=['starts_at', 'id'], name='events_in_time'),
         ),
