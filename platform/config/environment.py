@@ -119,6 +119,7 @@ def database(var: Path) -> dict[str, Any]:
         "HOST": unquote(parts.hostname or ""),
         "PORT": str(parts.port or ""),
         "OPTIONS": options,
+        "DISABLE_SERVER_SIDE_CURSORS": True,  # for eighty choices of a form they cost three round trips more
     }
 
 

@@ -128,6 +128,8 @@ TEMPLATES = [
     }
 ]
 
+FORM_RENDERER = "config.widgets.Renderer"
+
 DATABASES = {"default": database(VAR)}
 REDIS_URL = os.environ.get("REDIS_URL", "")
 CACHES = {

@@ -73,7 +73,8 @@ def wait_for(url: str, child: subprocess.Popen[bytes]) -> None:
         except urllib.error.HTTPError:
             return
         except OSError:
-            time.sleep(0.01)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(0.01)
     raise RuntimeError(f"no answer from {url}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, tzinfo
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -33,6 +34,7 @@ def _locale() -> Locale:
 
 
 @register.simple_tag
+@lru_cache(maxsize=512)
 def icon(name: str, css: str = "") -> SafeString:
     """A line icon, decorative: the text beside it (or a visually hidden one) says what it means."""
     drawing = mark_safe(ICONS.get(name, ICONS["circles"]))  # noqa: S308 - our own constants
@@ -140,7 +142,13 @@ def date_tile(moment: date | None) -> dict[str, Any]:
     """
     if moment is None:
         return {}
-    locale = _locale()
+    return dict(
+        _tile(moment.date() if isinstance(moment, datetime) else moment, _locale())
+    )  # Django adds to it
+
+
+@lru_cache(maxsize=4096)  # a list names the same days to everybody, and finding a pattern in CLDR is slow
+def _tile(moment: date, locale: Locale) -> dict[str, Any]:
     return {
         "weekday": _capital(format_skeleton("EEE", moment, locale=locale).rstrip(".")),
         "day": str(moment.day),
@@ -185,8 +193,13 @@ def when(moment: datetime | None, zone: str | tzinfo | None = None) -> str:
         return gettext("date to be announced")
     local = _on_wall_clock(moment, zone)
     skeleton = "MMMEd" if local.year == clock.now().year else "yMMMEd"
-    day = format_skeleton(skeleton, local, locale=_locale())
+    day = _named_day(skeleton, local.date(), _locale())
     return f"{_first_of_month(day, local)}, {_time(local)}"
+
+
+@lru_cache(maxsize=4096)
+def _named_day(skeleton: str, day: date, locale: Locale) -> str:
+    return str(format_skeleton(skeleton, day, locale=locale))
 
 
 @register.filter
@@ -211,8 +224,13 @@ def clock_time(moment: datetime | None, zone: str | tzinfo | None = None) -> str
 @register.filter
 def language_name(code: str) -> str:
     """The name of a BCP 47 language code in the page's language; the code itself where nobody named it."""
+    return _language_name(code, _locale())
+
+
+@lru_cache(maxsize=4096)
+def _language_name(code: str, locale: Locale) -> str:
     try:
-        name = Locale.parse(code, sep="-").get_display_name(_locale())
+        name = Locale.parse(code, sep="-").get_display_name(locale)
     except (ValueError, UnknownLocaleError):
         return code
     return _capital(name) if name else code
