@@ -224,7 +224,7 @@ def event_ics(request: HttpRequest, pk: int) -> HttpResponseBase:
     event = event_for(reader_of(request), pk)
     if event.starts_at is None:
         raise Event.DoesNotExist
-    return _calendar(request, calendars.of_event(event), f"{event.public_id}.ics")
+    return _calendar(request, calendars.feed_of(event), f"{event.public_id}.ics")
 
 
 @require_GET
@@ -250,13 +250,15 @@ def member_ics(request: HttpRequest, token: str) -> HttpResponseBase:
     return response
 
 
-def _calendar(request: HttpRequest, content: bytes, name: str) -> HttpResponseBase:
-    tag = calendars.etag(content)
-    if tag in [
-        part.strip().removeprefix("W/") for part in request.headers.get("If-None-Match", "").split(",")
-    ]:
+def _calendar(request: HttpRequest, feed: calendars.Feed, name: str) -> HttpResponseBase:
+    """The feed, or 304 for who has it already. One query, two for who has another one."""
+    known = request.headers.get("If-None-Match", "")
+    tags = [part.strip().removeprefix("W/") for part in known.split(",") if part.strip()]
+    response: HttpResponse
+    if tags and (tag := feed.etag()) in tags:
         response = HttpResponse(status=304)
     else:
+        content, tag = feed.content()
         response = HttpResponse(content, content_type="text/calendar; charset=utf-8")
         response["Content-Disposition"] = f'inline; filename="{name}"'
     response["ETag"] = tag

@@ -7,7 +7,8 @@ import icalendar
 import pytest
 from django.test import Client
 
-from events import hosting
+from community.models import Place
+from events import calendars, hosting
 from events.calendars import feed_token, invitation, of_event
 from events.models import Event
 from events.registration import Person, cancel, register
@@ -132,3 +133,39 @@ def test_a_feed_costs_the_same_for_many(client: Client, django_assert_num_querie
 
     with django_assert_num_queries(2):
         assert len(events_in(client.get(f"/centres/{centre.slug}.ics").content)) == 30
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"title": "Other"},
+        {"ends_at": None},
+        {"state": "cancelled"},
+        {"venue": "Hall"},
+        {"description": "More."},
+    ],
+)
+def test_the_short_way_to_a_validator_is_the_long_one_and_sees_every_change(changes: dict[str, Any]) -> None:
+    event = make_event()
+    feed = calendars.of_centre(event.centre)
+    before = feed.etag()
+    assert before == feed.content()[1]
+
+    Event.objects.filter(pk=event.pk).update(**changes)
+
+    after = calendars.of_centre(event.centre)
+    assert before != after.etag() == after.content()[1]
+
+
+def test_an_unchanged_feed_is_asked_for_in_two_queries(
+    client: Client, django_assert_num_queries: Any
+) -> None:
+    event = make_event()
+    path = f"/centres/{event.centre.slug}.ics"
+    tag = client.get(path)["ETag"]
+
+    with django_assert_num_queries(2):
+        assert client.get(path, headers={"If-None-Match": tag}).status_code == 304
+
+    Place.objects.filter(pk=event.place_id).update(name="Elsewhere")
+    assert client.get(path, headers={"If-None-Match": tag}).status_code == 200
