@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from django.db.models import Exists, Q
 
 from community.models import Member, Role
 from events.models import DoorHelper, Event, Registration, Series
 from realtime.ids import decode
+from realtime.models import Participant
 
 
 def event_for(member: Member | None, event_id: int, *, lock: bool = False) -> Event:
@@ -90,15 +93,27 @@ def may_moderate(member: Member, room_id: int) -> bool:
     return Event.objects.filter(runs, room=room_id).exists()
 
 
-def duties_at(member: Member | None, event: Event) -> tuple[bool, bool]:
-    """Whether the member may run the event, and stand at its door: `may_run` and `may_door` in one query."""
-    if member is None or event.host_id == member.pk:
-        return member is not None, member is not None
+@dataclass(frozen=True)
+class Standing:
+    """What a reader is to an event: `may_run`, `may_door`, and whether they are in its room."""
+
+    runs: bool
+    at_door: bool
+    in_room: bool
+
+
+def standing_at(member: Member | None, event: Event) -> Standing:
+    """All three in one query; none for who is not signed in."""
+    if member is None:
+        return Standing(runs=False, at_door=False, in_room=False)
     partners = Event.partner_centres.through.objects.filter(event=event).values("centre")
     desk = Role.objects.filter(Q(centre=event.centre_id) | Q(centre__in=partners), member=member)
     helps = DoorHelper.objects.filter(event=event, member=member)
-    runs, at_door = Member.objects.values_list(Exists(desk), Exists(helps)).get(pk=member.pk)
-    return bool(runs), bool(runs or at_door)
+    here = Participant.objects.filter(room=event.room_id, member=member.pk, left_seq=None)
+    rows = Member.objects.values_list(Exists(desk), Exists(helps), Exists(here))
+    at_desk, helping, in_room = rows.get(pk=member.pk)
+    runs = event.host_id == member.pk or bool(at_desk)
+    return Standing(runs=runs, at_door=runs or bool(helping), in_room=bool(in_room))
 
 
 def may_follow(member: Member, topic: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
-from django.db.models import Q
+from django.db.models import Q, prefetch_related_objects
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -21,12 +21,12 @@ from django.views.decorators.http import require_GET, require_http_methods
 from community import households, matching, members, texts
 from community.models import Centre, Circle, Member
 from events import calendars, registration, seats, tickets
-from events.access import duties_at, event_for, registration_for
+from events.access import event_for, registration_for, standing_at
 from events.forms import PartyForm, SearchForm
 from events.models import Attendee, Event, Registration
+from events.models.event import totals_of_events
 from events.models.registration import LIVE
 from realtime import clock
-from realtime.models import Participant
 
 PAGE_SIZE = 20
 STRIP = 8  # dates of a series shown under its title
@@ -286,7 +286,8 @@ def _event_page(
     reader = reader_of(request)
     profile = members.profile_of(reader) if reader else None
     mine = seats.mine_of(reader, [event]).get(event.pk)
-    runs, at_door = duties_at(reader, event)
+    standing = standing_at(reader, event)
+    prefetch_related_objects([event], totals_of_events())
     context = {
         "nav": "events",
         "event": event,
@@ -298,15 +299,11 @@ def _event_page(
         "mine_attendees": mine.live if mine else [],
         "form": form,
         "partners": event.partner_centres.all(),
-        "runs": runs,
-        "at_door": at_door,
+        "runs": standing.runs,
+        "at_door": standing.at_door,
         "dates": _dates_of(reader, event),
         "now": clock.now(),
-        "in_room": bool(
-            reader
-            and event.room_id
-            and Participant.objects.filter(room=event.room_id, member=reader.pk, left_seq=None).exists()
-        ),
+        "in_room": standing.in_room,
     }
     return render(request, "events/event.html", context, status=status)
 

@@ -180,6 +180,21 @@ def test_the_second_page_goes_on_where_the_first_ended(client: Client) -> None:
     assert titles(client, page=1) + titles(client, page=2) == [f"Nr {n:02}" for n in range(25)]
 
 
+@pytest.mark.parametrize("how_many", [1, 30])
+def test_an_event_page_costs_eleven_queries_whoever_comes(
+    client: Client, django_assert_num_queries: Any, how_many: int
+) -> None:
+    event = make_event(capacity=100)
+    for _one in range(how_many):
+        register(make_member(), event.pk, [Person()])
+    signed_in(client)
+
+    with django_assert_num_queries(11):
+        response = client.get(event.get_absolute_url())
+
+    assert response.context["places"].taken == how_many
+
+
 def test_the_event_page_has_everything_to_decide_and_the_household_ready(client: Client) -> None:
     ana = signed_in(client)
     ben = make_member(display_name="Ben")
