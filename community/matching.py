@@ -38,10 +38,13 @@ def suggestions(member: Member, limit: int = 3) -> list[Circle]:
     free = Circle.objects.open_to(member).filter(~Exists(known)).for_list()
     if profile is None:
         return list(free.order_by("-size", "pk")[:limit])
-    near = Q(place__in=towns_near(homes(profile), NEARBY_KM))
+    near = Q(place__in=towns_near(homes(profile), NEARBY_KM))  # hundreds of ids: named once
     liked = Q(interest__in=profile.interests.values("pk"))
-    rank = Case(When(liked & near, then=0), When(liked & Q(place=None), then=1), When(near, then=2))
-    found = list(free.annotate(rank=rank).exclude(rank=None).order_by("rank", "-size", "pk")[:30])
+    rank = Case(
+        When(near, then=Case(When(liked, then=0), default=2)), When(liked & Q(place=None), then=1), default=3
+    )
+    ranked = free.annotate(rank=rank).order_by("rank", "-size", "pk")[:30]
+    found = [circle for circle in ranked if circle.rank < 3]  # type: ignore[attr-defined]
     best = [circle for circle in found if circle.rank == found[0].rank]  # type: ignore[attr-defined]
     best.sort(key=lambda circle: (nearest_km(profile, circle.place) or 0, -circle.size, circle.pk))
     return best[:limit]
