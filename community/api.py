@@ -15,12 +15,12 @@ from rest_framework.views import APIView
 from community import circles, matching, members, places
 from community.models import Circle, CircleMembership, Interest, Member, Place
 from community.models.places import towns_within
-from realtime import ids
+from realtime import fields, ids
 
 FURTHEST_KM = 500.0
 NEAR_KM = 20.0
 LONGEST_WORDS = 100
-LANGUAGE_TAG = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"  # BCP 47, as far as we use it
+LONGEST_SLUG = 50
 
 
 def _me(request: Request) -> Member:
@@ -48,13 +48,20 @@ class InterestSerializer(serializers.ModelSerializer[Interest]):
         fields = ("id", "slug", "group", "emoji", "label", "labels")
 
 
-@extend_schema_field(PlaceSerializer)
-class PlaceField(serializers.Field):  # type: ignore[type-arg]
-    """Read: a town. Written: its id, or any name of it that means one town only."""
+class PlaceField(fields.Named):
+    """Read: a town. Written: its id, or any name of it that means one town only; the town itself, as it was read, too."""
+
+    written = {
+        "oneOf": [
+            fields.TOWN_SCHEMA,
+            {"type": "object", "required": ["id"], "properties": {"id": fields.TOWN_SCHEMA}},
+        ]
+    }
+    shown = PlaceSerializer
 
     def to_internal_value(self, data: Any) -> Place:
         given = data.get("id") if isinstance(data, dict) else data
-        text = str(given) if isinstance(given, (str, int)) and not isinstance(given, bool) else ""
+        text = given if isinstance(given, str) and len(given) <= places.LONGEST_NAME else ""
         by_number = (
             Place.objects.filter(pk=int(text))
             if text.isascii() and text.isdigit() and len(text) <= 12
@@ -69,13 +76,17 @@ class PlaceField(serializers.Field):  # type: ignore[type-arg]
             )
         return found[0]
 
-    def to_representation(self, value: Place) -> dict[str, Any]:
-        return dict(PlaceSerializer(value).data)
 
+class InterestField(fields.Named):
+    """Read: an interest. Written: its slug or id; the interest itself, as it was read, too."""
 
-@extend_schema_field(InterestSerializer)
-class InterestField(serializers.Field):  # type: ignore[type-arg]
-    """Read: an interest. Written: its slug or id."""
+    written = {
+        "oneOf": [
+            fields.INTEREST_SCHEMA,
+            {"type": "object", "required": ["slug"], "properties": {"slug": fields.INTEREST_SCHEMA}},
+        ]
+    }
+    shown = InterestSerializer
 
     def to_internal_value(self, data: Any) -> Interest:
         given = (data.get("slug") or data.get("id")) if isinstance(data, dict) else data
@@ -89,9 +100,6 @@ class InterestField(serializers.Field):  # type: ignore[type-arg]
             raise serializers.ValidationError(_("There is no such interest."), code="unknown")
         return found
 
-    def to_representation(self, value: Interest) -> dict[str, Any]:
-        return dict(InterestSerializer(value).data)
-
 
 class MeSerializer(serializers.Serializer[Any]):
     """The caller's account and profile, as `members.profile_of` gives it."""
@@ -99,17 +107,17 @@ class MeSerializer(serializers.Serializer[Any]):
     id = serializers.CharField(source="member.public_id", read_only=True)
     url = serializers.SerializerMethodField()
     email = serializers.EmailField(source="member.email", read_only=True)
-    display_name = serializers.CharField(source="member.display_name", max_length=60)
+    display_name = fields.Text(source="member.display_name", max_length=60)
     language = serializers.ChoiceField(source="member.language", choices=settings.LANGUAGES)
     time_zone = serializers.CharField(source="member.time_zone", read_only=True)
     is_host = serializers.SerializerMethodField()
-    about = serializers.CharField(max_length=1000, allow_blank=True)
-    about_language = serializers.RegexField(LANGUAGE_TAG, max_length=12, allow_blank=True)
-    languages = serializers.ListField(child=serializers.RegexField(LANGUAGE_TAG, max_length=12))
+    about = fields.Text(max_length=1000, allow_blank=True)
+    about_language = fields.Language(allow_blank=True)
+    languages = serializers.ListField(child=fields.Language(), max_length=members.MOST_LANGUAGES)
     lives = PlaceField(allow_null=True)
     works = PlaceField(allow_null=True)
     centre = serializers.SerializerMethodField()
-    interests = serializers.ListField(child=InterestField())
+    interests = serializers.ListField(child=InterestField(), max_length=members.MOST_INTERESTS)
 
     def get_url(self, _profile: Any) -> str:
         return str(self.context["request"].build_absolute_uri("/me/"))
@@ -126,8 +134,8 @@ class MeSerializer(serializers.Serializer[Any]):
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
         """One query for the interests, one for the role."""
-        fields = {name: field for name, field in self.fields.items() if name != "interests"}
-        data = {name: _shown(field, instance) for name, field in fields.items()}
+        plain = {name: field for name, field in self.fields.items() if name != "interests"}
+        data = {name: _shown(field, instance) for name, field in plain.items()}
         return data | {"interests": InterestSerializer(members.interests_of(instance), many=True).data}
 
 
@@ -165,9 +173,9 @@ class CircleSerializer(serializers.Serializer[Any]):
     id = serializers.CharField(source="public_id", read_only=True)
     url = serializers.SerializerMethodField()
     slug = serializers.CharField(read_only=True)
-    name = serializers.CharField(max_length=80)
-    description = serializers.CharField(max_length=2000)
-    language = serializers.RegexField(LANGUAGE_TAG, max_length=12, required=False)
+    name = fields.Text(max_length=80)
+    description = fields.Text(max_length=2000)
+    language = fields.Language(required=False)
     interest = InterestField(allow_null=True, required=False)
     place = PlaceField(allow_null=True, required=False)
     join = serializers.ChoiceField(choices=Circle.Join.choices, required=False)
@@ -250,22 +258,24 @@ class Circles(generics.ListCreateAPIView):  # type: ignore[type-arg]
 
     @extend_schema(
         parameters=[
-            OpenApiParameter("near", OpenApiTypes.STR, description="lat,lon in degrees"),
-            OpenApiParameter("km", OpenApiTypes.FLOAT, description="around `near`; 20 without it"),
-            OpenApiParameter("interest", OpenApiTypes.STR, description="slug or id"),
+            OpenApiParameter("near", fields.POINT_SCHEMA, description="lat,lon in degrees"),
+            OpenApiParameter("km", fields.KM_SCHEMA, description="around `near`; 20 without it"),
+            OpenApiParameter("interest", fields.or_empty(fields.INTEREST_SCHEMA), description="slug or id"),
             OpenApiParameter("q", OpenApiTypes.STR, description="words in name or description"),
             OpenApiParameter(
-                "suggested", OpenApiTypes.BOOL, description="1: at most ten that fit the caller"
+                "suggested", fields.YES_SCHEMA, description="1: at most ten that fit the caller"
             ),
         ]
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Circles by place, interest and words."""
-        if request.query_params.get("suggested") in {"1", "true"}:
+        found_by_words = self.get_queryset()
+        if fields.asked_for(request.query_params, "suggested"):
+            self.paginate_queryset(Circle.objects.none())  # what else is asked must be right here too
             found = matching.suggestions(_me(request), 10)
             shown = CircleSerializer(found, many=True, context=_circle_context(request, found)).data
             return Response({"next": None, "previous": None, "results": shown})
-        page = self.paginate_queryset(self.get_queryset()) or []
+        page = self.paginate_queryset(found_by_words) or []
         return self.get_paginated_response(
             CircleSerializer(page, many=True, context=_circle_context(request, list(page))).data
         )
@@ -281,14 +291,18 @@ class Circles(generics.ListCreateAPIView):  # type: ignore[type-arg]
 
 
 def _interest_id(text: str) -> int:
+    if len(text) > LONGEST_SLUG:
+        raise serializers.ValidationError({"interest": [_("There is no such interest.")]})
     try:
         return ids.decode(text)
     except ValueError:
-        return Interest.objects.filter(slug=text[:50]).values_list("pk", flat=True).first() or 0
+        return Interest.objects.filter(slug=text).values_list("pk", flat=True).first() or 0
 
 
 class CircleDetail(APIView):
     """One circle."""
+
+    versioned = True
 
     @extend_schema(responses=CircleSerializer, operation_id="circles_read")
     def get(self, request: Request, pk: int) -> Response:

@@ -25,14 +25,18 @@ from rest_framework.views import APIView
 
 from events import board, checkin, gates, tickets
 from events.access import event_for, may_door, registration_for
+from events.api.answers import CheckInsAnswer, DoorLogAnswer, GateAnswer
 from events.api.shapes import IdField, at, member_of
 from events.checkin import DeviceClock, Reading
 from events.models import Event, Gate, Registration, Scan
-from realtime import clock, ids
+from realtime import clock, fields, ids
 
 MOST_SCANS = 500
 SLOTS = 16
 FAR_MS = 10 * 366 * 86_400_000  # a clock that is ten years off is no clock
+
+
+SINCE = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1, "default": 0}
 
 
 class AtGate:
@@ -90,66 +94,60 @@ class DoorView(APIView):
 class PairingIn(serializers.Serializer[Any]):
     """What a phone sends that has scanned the host's pairing QR."""
 
-    pairing = serializers.CharField(max_length=200)
-    name = serializers.CharField(max_length=gates.NAME_LENGTH, required=False, allow_blank=True, default="")
+    pairing = fields.Text(max_length=200)
+    name = fields.Text(max_length=gates.NAME_LENGTH, required=False, allow_blank=True, default="")
 
 
 class CloseIn(serializers.Serializer[Any]):
     """From when on nothing counts that the gate scanned; absent: all of it counts."""
 
-    distrust_from = serializers.DateTimeField(
-        required=False, allow_null=True, default=None, default_timezone=UTC
-    )
+    distrust_from = fields.Moment(required=False, allow_null=True, default=None, default_timezone=UTC)
 
 
 class ClockIn(serializers.Serializer[Any]):
     """How far the device's clock is behind the server's, and how long it took to ask."""
 
-    offset_ms = serializers.IntegerField(
+    offset_ms = fields.Whole(
         required=False, allow_null=True, default=None, min_value=-FAR_MS, max_value=FAR_MS
     )
-    rtt_ms = serializers.IntegerField(required=False, allow_null=True, default=None)
+    rtt_ms = fields.Whole(required=False, allow_null=True, default=None)
 
 
 class ScanIn(serializers.Serializer[Any]):
     """One scan."""
 
-    id = serializers.UUIDField()
-    code = serializers.CharField(
+    id = fields.Uuid()
+    code = fields.Text(
         required=False, allow_null=True, allow_blank=True, default="", max_length=2000, trim_whitespace=False
     )
-    ticket = serializers.CharField(
+    ticket = fields.Text(
         required=False, allow_null=True, allow_blank=True, default="", max_length=200, trim_whitespace=False
     )
-    proof = serializers.CharField(
+    proof = fields.Text(
         required=False, allow_null=True, allow_blank=True, default="", max_length=200, trim_whitespace=False
     )
     slots = serializers.ListField(
-        child=serializers.IntegerField(min_value=0, max_value=SLOTS - 1),
+        child=fields.Whole(min_value=0, max_value=SLOTS - 1),
         required=False,
         allow_null=True,
         default=None,
         max_length=SLOTS,
     )
     kind = serializers.ChoiceField(Scan.Kind.choices, required=False, default=Scan.Kind.IN)
-    undoes = serializers.UUIDField(required=False, allow_null=True, default=None)
-    scanned_at = serializers.DateTimeField(
-        required=False, allow_null=True, default=None, default_timezone=UTC
-    )
+    undoes = fields.Uuid(required=False, allow_null=True, default=None)
+    scanned_at = fields.Moment(required=False, allow_null=True, default=None, default_timezone=UTC)
     decision = serializers.ChoiceField(
         ["admitted", "refused"], required=False, allow_null=True, allow_blank=True, default=""
     )
-    reason = serializers.CharField(
-        required=False, allow_null=True, allow_blank=True, default="", max_length=40
-    )
-    forced = serializers.BooleanField(required=False, default=False)
+    reason = fields.Text(required=False, allow_null=True, allow_blank=True, default="", max_length=40)
+    forced = fields.Flag(required=False, default=False)
 
 
 class CheckInsIn(serializers.Serializer[Any]):
     """An upload. `event` and `gate` (a name) come from members; a gate's token says both by itself."""
 
     event = IdField(required=False)
-    gate = serializers.CharField(required=False, max_length=gates.NAME_LENGTH)
+    gate = fields.Text(required=False, max_length=gates.NAME_LENGTH)
     clock = ClockIn(required=False, allow_null=True, default=None)
     scans = serializers.ListField(
         child=serializers.JSONField(allow_null=True), min_length=1, max_length=MOST_SCANS
@@ -162,7 +160,7 @@ class Gates(APIView):
     authentication_classes: list[type[BaseAuthentication]] = []
     permission_classes = [AllowAny]
 
-    @extend_schema(request=PairingIn, responses={201: OpenApiTypes.OBJECT}, operation_id="gates_pair")
+    @extend_schema(request=PairingIn, responses={201: GateAnswer}, operation_id="gates_pair")
     def post(self, request: Request) -> Response:
         """The gate and its token, shown this once. The pairing code works once, for two minutes."""
         data = PairingIn(data=request.data)
@@ -187,7 +185,7 @@ class GateDetail(APIView):
 class CheckIns(DoorView):
     """Scans arrive, one or a queue of them."""
 
-    @extend_schema(request=CheckInsIn, responses={200: OpenApiTypes.OBJECT}, operation_id="check_ins")
+    @extend_schema(request=CheckInsIn, responses={200: CheckInsAnswer}, operation_id="check_ins")
     def post(self, request: Request) -> Response:
         """Store the scans and answer each with the truth of now. A bad scan never fails the others."""
         data = CheckInsIn(data=request.data)
@@ -216,12 +214,14 @@ class CheckIns(DoorView):
 class DoorLog(DoorView):
     """What a gate follows."""
 
+    versioned = True
+
     @extend_schema(
         parameters=[
-            OpenApiParameter("since", int, description="The cursor of the last answer."),
+            OpenApiParameter("since", SINCE, description="The cursor of the last answer."),
             OpenApiParameter("cards_since", OpenApiTypes.DATETIME),
         ],
-        responses={200: OpenApiTypes.OBJECT},
+        responses={200: DoorLogAnswer},
         operation_id="door_log",
     )
     def get(self, request: Request, pk: int) -> HttpResponse:

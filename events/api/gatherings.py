@@ -19,9 +19,12 @@ from rest_framework.views import APIView
 from community.models import Interest, Place
 from events import hosting, rescheduling, series
 from events.access import event_for, series_for
+from events.api.answers import EventAnswer, PreviewAnswer, SeriesAnswer, SeriesChangeAnswer
 from events.api.shapes import (
+    CancelIn,
     EventIn,
     PreviewIn,
+    SeriesChangeIn,
     SeriesIn,
     at,
     events_data,
@@ -32,21 +35,25 @@ from events.api.shapes import (
 from events.forms import find_town
 from events.models import Event, Series
 from events.models.event import EventQuerySet
-from realtime import ids
+from realtime import fields, ids
 from realtime.problems import etag, expected_version
 
 NEAR_KM, FURTHEST_KM = 20.0, 500.0
 FILTERS = [
-    OpenApiParameter("from", str, description="RFC 3339 or a date; without it, what is not over yet"),
-    OpenApiParameter("to", str, description="RFC 3339, or a date with the whole of that day"),
-    OpenApiParameter("near", str, description="lat,lon in degrees"),
-    OpenApiParameter("km", float, description="how far from `near` or `place`"),
-    OpenApiParameter("place", str, description="a town's id or any of its names"),
-    OpenApiParameter("interest", str, description="slug or id"),
-    OpenApiParameter("language", str, description="BCP 47"),
-    OpenApiParameter("circle", str, description="id"),
-    OpenApiParameter("family", str, description="1: for families"),
-    OpenApiParameter("free", str, description="1: free of charge"),
+    OpenApiParameter(
+        "from", fields.WHEN_SCHEMA, description="RFC 3339 or a date; without it, what is not over yet"
+    ),
+    OpenApiParameter("to", fields.WHEN_SCHEMA, description="RFC 3339, or a date with the whole of that day"),
+    OpenApiParameter("near", fields.or_empty(fields.POINT_SCHEMA), description="lat,lon in degrees"),
+    OpenApiParameter("km", fields.KM_SCHEMA, description="how far from `near` or `place`"),
+    OpenApiParameter(
+        "place", fields.or_empty(fields.TOWN_SCHEMA), description="a town's id or any of its names"
+    ),
+    OpenApiParameter("interest", fields.or_empty(fields.INTEREST_SCHEMA), description="slug or id"),
+    OpenApiParameter("language", fields.or_empty(fields.LANGUAGE_SCHEMA), description="BCP 47"),
+    OpenApiParameter("circle", fields.or_empty(fields.ID_SCHEMA), description="id"),
+    OpenApiParameter("family", fields.YES_SCHEMA, description="1: for families"),
+    OpenApiParameter("free", fields.YES_SCHEMA, description="1: free of charge"),
     OpenApiParameter("q", str, description="words"),
 ]
 
@@ -57,7 +64,7 @@ class EventList(generics.ListAPIView[Event]):
     permission_classes = [IsAuthenticatedOrReadOnly]
     ordering = ("starts_at", "pk")
 
-    @extend_schema(parameters=FILTERS, operation_id="events_list")
+    @extend_schema(parameters=FILTERS, responses=EventAnswer(many=True), operation_id="events_list")
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Published events the caller may see, the next first. Five queries for any number."""
         page = self.paginate_queryset(narrowed(request, self.get_queryset()))
@@ -67,7 +74,7 @@ class EventList(generics.ListAPIView[Event]):
         shown = Event.objects.visible_to(reader_of(self.request)).filter(starts_at__isnull=False)
         return shown.exclude(state=Event.State.DRAFT).for_list().prefetch_related("interests")
 
-    @extend_schema(request=EventIn, operation_id="events_create")
+    @extend_schema(request=EventIn, responses={201: EventAnswer}, operation_id="events_create")
     def post(self, request: Request) -> Response:
         """Publish a single event."""
         data = EventIn(data=request.data, context={"request": request})
@@ -79,14 +86,15 @@ class EventList(generics.ListAPIView[Event]):
 class EventDetail(APIView):
     """One event."""
 
+    versioned = True
     permission_classes = [IsAuthenticatedOrReadOnly]
 
-    @extend_schema(operation_id="events_read")
+    @extend_schema(responses=EventAnswer, operation_id="events_read")
     def get(self, request: Request, pk: int) -> Response:
         """Everything about it; `mine` is the caller's registration."""
         return _event(request, pk)
 
-    @extend_schema(request=EventIn(partial=True), operation_id="events_change")
+    @extend_schema(request=EventIn(partial=True), responses=EventAnswer, operation_id="events_change")
     def patch(self, request: Request, pk: int) -> Response:
         """Change the fields that are sent. Who registered is told what matters."""
         event = event_for(member_of(request), pk)
@@ -100,20 +108,19 @@ class EventDetail(APIView):
 class EventCancel(APIView):
     """Calling an event off."""
 
-    @extend_schema(operation_id="events_cancel")
+    @extend_schema(request=CancelIn, responses=EventAnswer, operation_id="events_cancel")
     def post(self, request: Request, pk: int) -> Response:
         """Everybody who registered is told `reason`. A second time changes nothing."""
-        reason = request.data.get("reason") if isinstance(request.data, dict) else None
-        if reason is not None and (not isinstance(reason, str) or len(reason) > 500):
-            raise serializers.ValidationError({"reason": [_("A text of at most 500 characters.")]})
-        hosting.call_off(member_of(request), pk, reason or "")
+        data = CancelIn(data=request.data)
+        data.is_valid(raise_exception=True)
+        hosting.call_off(member_of(request), pk, data.validated_data.get("reason") or "")
         return _event(request, pk)
 
 
 class SeriesPreview(APIView):
     """The dates of a rule."""
 
-    @extend_schema(request=PreviewIn, operation_id="series_preview")
+    @extend_schema(request=PreviewIn, responses=PreviewAnswer, operation_id="series_preview")
     def post(self, request: Request) -> Response:
         """The first `limit` dates with what is special about them. Nothing is saved."""
         data = PreviewIn(data=request.data)
@@ -130,7 +137,7 @@ class SeriesPreview(APIView):
 class SeriesList(APIView):
     """New meetups."""
 
-    @extend_schema(request=SeriesIn, operation_id="series_create")
+    @extend_schema(request=SeriesIn, responses={201: SeriesAnswer}, operation_id="series_create")
     def post(self, request: Request) -> Response:
         """Publish a meetup; its dates of the next twelve months are events at once."""
         data = SeriesIn(data=request.data, context={"request": request})
@@ -144,31 +151,26 @@ class SeriesList(APIView):
 class SeriesDetail(APIView):
     """One meetup."""
 
-    @extend_schema(operation_id="series_read")
+    versioned = "unless dry"
+
+    @extend_schema(responses=SeriesAnswer, operation_id="series_read")
     def get(self, request: Request, pk: int) -> Response:
         """The rule and its coming dates."""
         return _series(request, pk)
 
-    @extend_schema(operation_id="series_change")
+    @extend_schema(request=SeriesChangeIn, responses=SeriesChangeAnswer, operation_id="series_change")
     def patch(self, request: Request, pk: int) -> Response:
-        """{scope: this|following|all, occurrence?, changes{}, dry_run}: what becomes of each date."""
+        """What becomes of each date. With `dry_run` nothing is saved, and If-Match may be left out."""
         member = member_of(request)
         meetup = series_for(member, pk)
-        said = request.data if isinstance(request.data, dict) else {}
-        is_dry = said.get("dry_run") is True
+        data = SeriesChangeIn(data=request.data, context={"request": request})
+        is_right = data.is_valid()
+        is_dry = is_right and data.validated_data.get("dry_run", False)
         version = None if is_dry and "If-Match" not in request.headers else expected_version(request)
-        changes, occurrence = said.get("changes", {}), said.get("occurrence")
-        data = SeriesIn(data=changes, partial=True, context={"request": request})
         data.is_valid(raise_exception=True)
-        plan = data.plan()
-        if "timezone" not in data.validated_data:
-            plan.pop("timezone", None)
-        recurrence = data.recurrence(plan.get("timezone", meetup.timezone), meetup.starts_at)
-        try:
-            named = ids.decode(occurrence) if isinstance(occurrence, str) else None
-        except ValueError:
-            raise serializers.ValidationError({"occurrence": [_("This is no id.")]}) from None
-        which = rescheduling.Which(str(said.get("scope", "")), named)
+        plan, recurrence = data.changes_of(meetup)
+        said = data.validated_data
+        which = rescheduling.Which(said["scope"], said.get("occurrence"))
         affected = rescheduling.change_series(
             member, pk, which, plan, recurrence=recurrence, version=version, dry_run=is_dry
         )
@@ -223,7 +225,7 @@ def narrowed(request: Request, events: QuerySet[Event]) -> QuerySet[Event]:
         interest = _interest(asked["interest"])
         found = found.filter(pk__in=Event.interests.through.objects.filter(interest=interest).values("event"))
     if asked.get("language"):
-        if not asked["language"].replace("-", "").isalnum():
+        if not fields.is_language(asked["language"]):
             raise serializers.ValidationError({"language": [_("This is no language code.")]})
         found = found.speaking(asked["language"])
     if asked.get("circle"):
@@ -231,9 +233,9 @@ def narrowed(request: Request, events: QuerySet[Event]) -> QuerySet[Event]:
             found = found.filter(circle=ids.decode(asked["circle"]))
         except ValueError:
             raise serializers.ValidationError({"circle": [_("This is no id.")]}) from None
-    for name, field in (("family", "for_families"), ("free", "is_free")):
-        if asked.get(name) in {"1", "true"}:
-            found = found.filter(**{field: True})
+    for name, column in (("family", "for_families"), ("free", "is_free")):
+        if fields.asked_for(asked, name):
+            found = found.filter(**{column: True})
     return found.matching(asked.get("q", "")[:200])
 
 

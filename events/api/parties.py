@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 
 from events import registration
 from events.access import event_for, may_run, registration_for
+from events.api.answers import RegistrationAnswer
 from events.api.shapes import PartyIn, member_of, registration_data
 from events.models import Registration
 from realtime.problems import etag, expected_version
@@ -25,7 +26,7 @@ class EventRegistrations(generics.ListAPIView[Registration]):
 
     ordering = ("created_at", "pk")
 
-    @extend_schema(operation_id="registrations_list")
+    @extend_schema(responses=RegistrationAnswer(many=True), operation_id="registrations_list")
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """For who runs the event: its registrations, the first first, without their tickets."""
         rows = cast("list[Registration]", self.paginate_queryset(self.get_queryset()))
@@ -39,7 +40,7 @@ class EventRegistrations(generics.ListAPIView[Registration]):
             raise PermissionDenied(_("Only who hosts the event sees who comes."))
         return event.registrations.live().select_related("event", "member").prefetch_related("attendees")
 
-    @extend_schema(request=PartyIn, operation_id="registrations_create")
+    @extend_schema(request=PartyIn, responses={201: RegistrationAnswer}, operation_id="registrations_create")
     def post(self, request: Request, pk: int) -> Response:
         """Register a party, all or nothing. 409: full, closed, already_registered, too_late."""
         data = PartyIn(data=request.data)
@@ -51,12 +52,14 @@ class EventRegistrations(generics.ListAPIView[Registration]):
 class RegistrationDetail(APIView):
     """One registration."""
 
-    @extend_schema(operation_id="registrations_read")
+    versioned = True
+
+    @extend_schema(responses=RegistrationAnswer, operation_id="registrations_read")
     def get(self, request: Request, pk: int) -> Response:
         """The party and its ticket."""
         return _registration(request, pk)
 
-    @extend_schema(request=PartyIn, operation_id="registrations_change")
+    @extend_schema(request=PartyIn, responses=RegistrationAnswer, operation_id="registrations_change")
     def patch(self, request: Request, pk: int) -> Response:
         """Make the party what is sent; it grows only if it fits."""
         member = member_of(request)
@@ -69,7 +72,7 @@ class RegistrationDetail(APIView):
         )
         return _registration(request, pk)
 
-    @extend_schema(operation_id="registrations_cancel")
+    @extend_schema(request=None, responses={204: None}, operation_id="registrations_cancel")
     def delete(self, request: Request, pk: int) -> Response:
         """Cancel. A second time changes nothing."""
         registration.cancel(member_of(request), pk)

@@ -9,23 +9,22 @@ from typing import Any, cast
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.drainage import set_override
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 
 from community.api import InterestField
 from community.models import Centre, Circle, Member, Place
-from events import seats, series, tickets
+from events import rescheduling, seats, series, tickets
 from events.forms import DEFAULT_ZONE, find_town
 from events.holidays import COUNTRIES
 from events.hosting import Plan, Recurrence
 from events.models import Event, Registration, Series
 from events.models.details import Details
 from events.party import PARTY_LIMIT, Person
-from realtime import ids
+from realtime import fields, ids
 
-LANGUAGE_TAG = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"  # BCP 47, as far as we use it
 LOCAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")
 
 
@@ -46,7 +45,7 @@ def at(moment: datetime | None) -> str | None:
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z" if moment.tzinfo is UTC else "+00:00")
 
 
-@extend_schema_field(OpenApiTypes.STR)
+@extend_schema_field(fields.ID_SCHEMA)
 class IdField(serializers.Field):  # type: ignore[type-arg]
     """An id as the API writes it; the number behind it within."""
 
@@ -60,13 +59,15 @@ class IdField(serializers.Field):  # type: ignore[type-arg]
         return ids.encode(value)
 
 
-@extend_schema_field(OpenApiTypes.STR)
+@extend_schema_field(fields.WALL_TIME_SCHEMA)
 class LocalTimeField(serializers.Field):  # type: ignore[type-arg]
     """Wall time without an offset, `2027-06-01T19:00:00`; with `lenient` also the forms of iCalendar."""
 
     def __init__(self, *, lenient: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.lenient = lenient
+        if lenient:
+            set_override(self, "field", fields.ICAL_TIME_SCHEMA)
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, str) or not (self.lenient or LOCAL.fullmatch(data)):
@@ -85,9 +86,9 @@ class LocalTimeField(serializers.Field):  # type: ignore[type-arg]
 class VenueIn(serializers.Serializer[Any]):
     """Where. `place` is the id of a town, or its name; a town outside the region is kept as text."""
 
-    name = serializers.CharField(max_length=160, required=False, allow_blank=True)
-    place = serializers.CharField(max_length=120, required=False, allow_null=True, allow_blank=True)
-    address = serializers.CharField(max_length=200, required=False, allow_null=True, allow_blank=True)
+    name = fields.Text(max_length=160, required=False, allow_blank=True)
+    place = fields.Text(max_length=120, required=False, allow_null=True, allow_blank=True)
+    address = fields.Text(max_length=200, required=False, allow_null=True, allow_blank=True)
 
     def validate_place(self, text: str | None) -> Place | str | None:
         if text and text.isascii() and text.isdigit():
@@ -101,32 +102,28 @@ class VenueIn(serializers.Serializer[Any]):
 class EventIn(serializers.Serializer[Any]):
     """An event as a host writes it. PATCH takes any of these fields."""
 
-    title = serializers.CharField(max_length=160)
-    description = serializers.CharField(max_length=8000, required=False, allow_blank=True)
-    language = serializers.RegexField(LANGUAGE_TAG, max_length=12, required=False)
+    title = fields.Text(max_length=160)
+    description = fields.Text(max_length=8000, required=False, allow_blank=True)
+    language = fields.Language(required=False)
     starts_at = LocalTimeField()
     ends_at = LocalTimeField(required=False, allow_null=True)
-    timezone = serializers.CharField(max_length=40, required=False)
-    all_day = serializers.BooleanField(required=False)
+    timezone = fields.Text(max_length=40, required=False)
+    all_day = fields.Flag(required=False)
     doors_at = LocalTimeField(required=False, allow_null=True)
     venue = VenueIn(required=False)
-    capacity = serializers.IntegerField(min_value=1, max_value=1_000_000, required=False, allow_null=True)
+    capacity = fields.Whole(min_value=1, max_value=1_000_000, required=False, allow_null=True)
     visibility = serializers.ChoiceField(Details.Visibility.choices, required=False)
     circle = IdField(required=False, allow_null=True)
     waiting_list = serializers.ChoiceField(Details.WaitingList.choices, required=False, allow_null=True)
-    centre = serializers.CharField(max_length=60, required=False, allow_null=True)
-    partner_centres = serializers.ListField(
-        child=serializers.CharField(max_length=60), required=False, max_length=20
-    )
-    languages = serializers.ListField(
-        child=serializers.RegexField(LANGUAGE_TAG, max_length=12), required=False, max_length=20
-    )
+    centre = fields.Text(max_length=60, required=False, allow_null=True)
+    partner_centres = serializers.ListField(child=fields.Text(max_length=60), required=False, max_length=20)
+    languages = serializers.ListField(child=fields.Language(), required=False, max_length=20)
     interests = serializers.ListField(child=InterestField(), required=False, max_length=20)
-    for_families = serializers.BooleanField(required=False)
-    step_free = serializers.BooleanField(required=False)
-    childcare = serializers.BooleanField(required=False)
-    is_free = serializers.BooleanField(required=False)
-    price = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    for_families = fields.Flag(required=False)
+    step_free = fields.Flag(required=False)
+    childcare = fields.Flag(required=False)
+    is_free = fields.Flag(required=False)
+    price = fields.Text(max_length=200, required=False, allow_blank=True)
 
     def validate_timezone(self, name: str) -> str:
         series.zone_named(name)
@@ -197,10 +194,16 @@ def centre_named(name: str) -> Centre:
     return found
 
 
+class CancelIn(serializers.Serializer[Any]):
+    """Why it is called off."""
+
+    reason = fields.Text(max_length=500, required=False, allow_blank=True, allow_null=True)
+
+
 class RuleIn(serializers.Serializer[Any]):
     """How it recurs: RFC 5545."""
 
-    rrule = serializers.CharField(max_length=500, required=False, allow_blank=True)
+    rrule = fields.Text(max_length=500, required=False, allow_blank=True)
     rdates = serializers.ListField(
         child=LocalTimeField(lenient=True), required=False, max_length=series.MAX_DATES
     )
@@ -223,12 +226,37 @@ class SeriesIn(RuleIn, EventIn):
     """A meetup: what an event has, and how it recurs."""
 
 
+@extend_schema_field(SeriesIn(partial=True))
+class ChangesField(serializers.DictField):
+    """Those fields of a meetup that become another; SeriesIn reads them."""
+
+
+class SeriesChangeIn(serializers.Serializer[Any]):
+    """A change of a meetup: of one date, of it and all following, or of all."""
+
+    sent_whole = True
+
+    scope = serializers.ChoiceField(rescheduling.SCOPES)
+    occurrence = IdField(required=False, allow_null=True)
+    changes = ChangesField(required=False, default=dict)
+    dry_run = fields.Flag(required=False)
+
+    def changes_of(self, meetup: Series) -> tuple[Plan, Recurrence]:
+        """What was sent, as the verb takes it: facts of the event, and the rule."""
+        data = SeriesIn(data=self.validated_data["changes"], partial=True, context=self.context)
+        data.is_valid(raise_exception=True)
+        plan = data.plan()
+        if "timezone" not in data.validated_data:
+            plan.pop("timezone", None)
+        return plan, data.recurrence(plan.get("timezone", meetup.timezone), meetup.starts_at)
+
+
 class PreviewIn(RuleIn):
     """A rule to look at. Nothing is saved; the start may be past."""
 
     starts_at = LocalTimeField(lenient=True)
-    timezone = serializers.CharField(max_length=40, required=False, default=DEFAULT_ZONE)
-    limit = serializers.IntegerField(min_value=1, max_value=1000, required=False, default=10)
+    timezone = fields.Text(max_length=40, required=False, default=DEFAULT_ZONE)
+    limit = fields.Whole(min_value=1, max_value=1000, required=False, default=10)
 
     def rule(self) -> series.Rule:
         zone = self.validated_data["timezone"]
@@ -240,17 +268,19 @@ class PreviewIn(RuleIn):
 class PersonIn(serializers.Serializer[Any]):
     """One place of a party."""
 
-    name = serializers.CharField(max_length=60, required=False, allow_blank=True, allow_null=True)
+    name = fields.Text(max_length=60, required=False, allow_blank=True, allow_null=True)
     member = IdField(required=False, allow_null=True)
     child = IdField(required=False, allow_null=True)
-    age = serializers.IntegerField(min_value=0, max_value=120, required=False, allow_null=True)
+    age = fields.Whole(min_value=0, max_value=120, required=False, allow_null=True)
 
 
 class PartyIn(serializers.Serializer[Any]):
     """A party: each item is one place, the first without member or child is the caller."""
 
+    sent_whole = True
+
     party = serializers.ListField(child=PersonIn(), min_length=1, max_length=PARTY_LIMIT)
-    wait = serializers.BooleanField(required=False, default=False)
+    wait = fields.Flag(required=False, default=False)
 
     def people(self) -> list[Person]:
         return [

@@ -91,10 +91,12 @@ class KeysetPagination(BasePagination):
 
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
         """What a list takes, for the OpenAPI document."""
-        limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": api_settings.PAGE_SIZE}
+        limit = {"type": "integer", "minimum": 1, "default": api_settings.PAGE_SIZE}
+        text = f"More than {MAX_LIMIT} is taken as {MAX_LIMIT}."
+        cursor = {"type": "string", "format": "cursor"}
         return [
-            {"name": "cursor", "in": "query", "required": False, "schema": {"type": "string"}},
-            {"name": "limit", "in": "query", "required": False, "schema": limit},
+            {"name": "cursor", "in": "query", "required": False, "schema": cursor},
+            {"name": "limit", "in": "query", "required": False, "schema": limit, "description": text},
         ]
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:

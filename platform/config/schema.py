@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import uritemplate
 from django.utils.functional import Promise
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
 from drf_spectacular.openapi import AutoSchema as SpectacularSchema
 from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.types import OpenApiTypes
@@ -42,11 +42,15 @@ WHEN = {
     "412": "Changed since the version in If-Match.",
     "413": "More than one mebibyte.",
     "415": "Send application/json.",
+    "411": "Say how long the body is (Content-Length).",
     "422": "`key_reused`: this Idempotency-Key came with another body.",
     "428": "If-Match is missing.",
     "429": "Too fast; Retry-After says when to come back.",
+    "503": "Many people do this at once; nothing was changed. Retry-After says when to come back.",
 }
-ALWAYS = ("400", "406", "429")
+ALWAYS = ("400", "406", "429", "503")
+COMES_WITH = {"401": "WWW-Authenticate", "429": "Retry-After", "503": "Retry-After"}  # header of a status
+ETAG = {"type": "string", "pattern": '^(W/)?"[0-9a-f]{1,32}"$'}
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -54,18 +58,24 @@ class AutoSchema(SpectacularSchema):
     """drf-spectacular's, with what the house promises for every operation."""
 
     def get_override_parameters(self) -> list[Any]:
-        """Headers: Idempotency-Key on POST, If-Match on PATCH, If-None-Match on reads of one thing."""
+        """Headers: Idempotency-Key on POST; where a view is `versioned`, If-Match on PATCH and If-None-Match on GET."""
         parameters = [*super().get_override_parameters()]
         if self.method == "POST":
             text = "Makes sending again safe for seven days: the same key gives the first answer again."
             parameters.append(_header("Idempotency-Key", OpenApiTypes.UUID, text))
-        elif self.method == "PATCH":
-            parameters.append(_header("If-Match", OpenApiTypes.STR, "The ETag of the version you saw."))
-        elif self.method == "GET" and uritemplate.variables(self.path):
+        elif self.method == "PATCH" and self._versioned:
+            text = "The ETag of the version you saw."
+            parameters.append(_header("If-Match", ETAG, text, required=self._versioned is True))
+        elif self.method == "GET" and self._versioned:
             parameters.append(
                 _header("If-None-Match", OpenApiTypes.STR, "The ETag you hold: 304 while it is still right.")
             )
         return parameters
+
+    @property
+    def _versioned(self) -> bool | str:
+        """What the view says of itself: True, or "unless dry" where a try needs no If-Match."""
+        return cast("bool | str", getattr(self.view, "versioned", False))
 
     def _get_serializer(self) -> Any:
         """A view without a serializer answers a free object: said here, so that small views need no decorator."""
@@ -78,6 +88,16 @@ class AutoSchema(SpectacularSchema):
             return OpenApiTypes.OBJECT if self.method != "DELETE" else None
         return super()._get_serializer()  # type: ignore[no-untyped-call]
 
+    def _get_request_for_media_type(self, serializer: Any, direction: Any = "request") -> Any:
+        """What PATCH takes is a part of the whole, but where the serializer says that it is `sent_whole`."""
+        method = self.method
+        if getattr(serializer, "sent_whole", False):
+            self.method = "PUT"
+        try:
+            return super()._get_request_for_media_type(serializer, direction)  # type: ignore[no-untyped-call]
+        finally:
+            self.method = method
+
     def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
         bodies = super()._get_response_bodies(direction)
         if direction != "response":
@@ -85,23 +105,25 @@ class AutoSchema(SpectacularSchema):
         for status in self._problem_statuses():
             if status not in bodies:
                 bodies[status] = self._problem(status)
-        if self.method == "GET" and uritemplate.variables(self.path):
-            bodies.setdefault("304", {"description": "Not changed since the version in If-None-Match."})
+        if self.method == "GET" and self._versioned:
+            bodies["304"] = {"description": "Not changed since the version in If-None-Match."}
+        if self._versioned and "200" in bodies:
+            bodies["200"]["headers"] = {"ETag": {"schema": ETAG, "required": True}}
         return dict(sorted(bodies.items()))
 
     def _problem_statuses(self) -> list[str]:
         statuses = [*ALWAYS]
         if not any(isinstance(permission, AllowAny) for permission in self.view.get_permissions()):
             statuses += ["401", "403"]
-        if uritemplate.variables(self.path):
+        if uritemplate.variables(self.path) or self.method == "POST":
             statuses.append("404")
         if self.method in WRITES:
             statuses += ["403", "409"]
         if self.method in WRITES - {"DELETE"}:
-            statuses += ["413", "415"]
+            statuses += ["411", "413", "415"]
         if self.method == "POST":
             statuses.append("422")
-        if self.method == "PATCH":
+        if self.method == "PATCH" and self._versioned:
             statuses += ["412", "428"]
         return statuses
 
@@ -112,15 +134,43 @@ class AutoSchema(SpectacularSchema):
         self.registry.register_on_missing(component)
         answer = OpenApiResponse(response=component.ref, description=WHEN[status])
         found = self._get_response_for_code(answer, status, [CONTENT_TYPE])  # type: ignore[no-untyped-call]
+        if header := COMES_WITH.get(status):
+            found["headers"] = {header: {"schema": {"type": "string"}, "required": True}}
         return cast(dict[str, Any], found)
 
 
-def _header(name: str, kind: OpenApiTypes, text: str) -> OpenApiParameter:
-    return OpenApiParameter(name, kind, OpenApiParameter.HEADER, required=False, description=text)
+def _header(name: str, kind: Any, text: str, *, required: bool = False) -> OpenApiParameter:
+    return OpenApiParameter(name, kind, OpenApiParameter.HEADER, required=required, description=text)
 
 
 def _plain(view: GenericAPIView[Any]) -> bool:
     return type(view).get_serializer_class is GenericAPIView.get_serializer_class
+
+
+class TextScheme(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    """Where blanks are cut off and something must be left, a text of blanks alone is none."""
+
+    target_class = "realtime.fields.Text"
+
+    def map_serializer_field(self, auto_schema: SpectacularSchema, direction: Any) -> Any:
+        found = auto_schema._map_serializer_field(self.target, direction, bypass_extensions=True)  # type: ignore[no-untyped-call]
+        if isinstance(found.get("type"), list):
+            found["type"] = "string"  # who asks adds "null" once more
+        if direction == "request" and self.target.trim_whitespace and not self.target.allow_blank:
+            found["pattern"] = r"\S"
+        return found
+
+
+class EitherWayScheme(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    """Fields that are written as a name and read as the whole thing."""
+
+    target_class = "realtime.fields.Named"
+    match_subclasses = True
+
+    def map_serializer_field(self, auto_schema: SpectacularSchema, direction: Any) -> Any:
+        if direction == "request":
+            return {**self.target.written}
+        return auto_schema._map_serializer(self.target.shown, direction)  # type: ignore[no-untyped-call]
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

@@ -248,6 +248,7 @@ REST_FRAMEWORK = {
     if RATE_LIMITS
     else [],
     "DEFAULT_THROTTLE_RATES": {"member": "600/min", "address": "120/min"},
+    "DEFAULT_METADATA_CLASS": None,  # OPTIONS is 405: the description is at schema/
     "EXCEPTION_HANDLER": "config.problems.as_problem",
     "NUM_PROXIES": PROXY_COUNT,
     "UNAUTHENTICATED_USER": None,
@@ -259,6 +260,13 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.1",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENFORCE_NON_BLANK_FIELDS": True,
+    "ENUM_NAME_OVERRIDES": {
+        "EventStateEnum": "events.models.Event.State",
+        "MembershipStateEnum": "community.models.CircleMembership.State",
+        "RegistrationStatusEnum": "events.models.Registration.State",
+        "ScanStatusEnum": "events.api.answers.SCAN_STATUSES",
+    },
     "SERVE_INCLUDE_SCHEMA": False,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

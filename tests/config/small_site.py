@@ -57,6 +57,8 @@ class Rooms(APIView):
 
 
 class OneRoom(APIView):
+    versioned = True
+
     def get(self, request: Request, pk: int) -> Response:
         return Response({"n": pk}, headers={"ETag": problems.etag(pk)})
 

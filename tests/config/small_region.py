@@ -1,0 +1,131 @@
+"""A small region with one of everything that has an address, and three who ask: a stranger, a member, a manager."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import Any
+from uuid import uuid4
+
+from community.members import issue_token
+from community.models import Centre, Circle, Interest, Member, Place
+from events import gates, hosting
+from events.models import Event, Gate, Registration, Series
+from events.tickets import code_of
+from realtime import chat, clock
+from realtime.models import Room
+from tests.factories import (
+    make_centre,
+    make_child,
+    make_circle,
+    make_event,
+    make_household,
+    make_interest,
+    make_manager,
+    make_member,
+    make_place,
+    make_registration,
+)
+
+ROLES = ("stranger", "member", "manager")
+
+
+@dataclass
+class Region:
+    """What is there. The member is in the circle, in its room and at the events; the manager runs them all."""
+
+    member: Member
+    manager: Member
+    centre: Centre
+    town: Place
+    interest: Interest
+    circle: Circle
+    room: Room
+    events: list[Event]
+    series: Series
+    registrations: list[Registration]
+    gate: Gate
+    tokens: dict[str, str]
+
+    @property
+    def known(self) -> dict[str, int]:
+        """By the first word of a path: what may stand in it for {id}."""
+        return {
+            "events": self.events[3].pk,
+            "series": self.series.pk,
+            "registrations": self.registrations[1].pk,
+            "circles": self.circle.pk,
+            "rooms": self.room.pk,
+            "gates": self.gate.pk,
+        }
+
+    @cached_property
+    def names(self) -> dict[str, Any]:
+        """By the name of a field or parameter: a value that means something here."""
+        soon = clock.now() + timedelta(days=9)
+        return {
+            **dict.fromkeys(("place", "lives", "works"), self.town.name),
+            "interest": self.interest.slug,
+            "interests": [self.interest.slug],
+            "circle": self.circle.public_id,
+            "centre": self.centre.slug,
+            "partner_centres": [self.centre.public_id],
+            "timezone": "Europe/Brussels",
+            "starts_at": f"{soon:%Y-%m-%dT19:00:00}",
+            "ends_at": f"{soon:%Y-%m-%dT21:00:00}",
+            "doors_at": f"{soon:%Y-%m-%dT18:30:00}",
+            "rrule": "FREQ=WEEKLY;COUNT=4",
+            "rdates": [f"{soon + timedelta(days=2):%Y-%m-%dT19:00:00}"],
+            "exdates": [f"{soon + timedelta(days=7):%Y%m%dT190000}"],
+            "occurrence": self.series.occurrences.order_by("starts_at")[1].public_id,
+            "scans": [{"id": str(uuid4()), "code": code_of(self.registrations[1]), "kind": "in"}],
+            "party": [{}, {"name": "Ana"}],
+            "near": "50.93,5.34",
+            "km": 10,
+        }
+
+    def headers(self, role: str) -> dict[str, str]:
+        """What a request of this role carries."""
+        return {"Authorization": f"Bearer {self.tokens[role]}"} if role in self.tokens else {}
+
+
+def make_region() -> Region:
+    """The region, made through the verbs where there are some. Real towns, so that names mean one each."""
+    town, interest = make_place("Hasselt"), make_interest()
+    centre = make_centre(place=town, slug="hasselt")
+    manager = make_manager(centre, lives=town, display_name="Marieke")
+    member = make_member(lives=town, display_name="Zoë", interests=[interest], about="I like *walking*.")
+    circle = make_circle(member, host=manager, name="Sunday walkers", interest=interest, place=town)
+    for text in ("Hello", "Who comes on Sunday?", "I do"):
+        chat.post(member, circle.room_id, text, str(uuid4()))
+    make_child(make_household(member))
+    start = clock.now().replace(microsecond=0) + timedelta(days=2)
+    given = {"host": manager, "centre": centre, "place": town, "capacity": 40, "interests": [interest]}
+    events = [make_event(starts_at=start + timedelta(days=n), **given) for n in range(3)]
+    # One whose doors are open, so that check-ins are decided.
+    events.append(make_event(starts_at=start - timedelta(days=2), ends_at=start, **given))
+    meetup = hosting.publish_series(
+        manager,
+        {
+            "title": "Language café",
+            "starts_at": start.replace(hour=19, minute=0, second=0, tzinfo=None),
+            "timezone": "Europe/Brussels",
+            "place": town,
+        },
+        {"rrule": "FREQ=WEEKLY;COUNT=6"},
+    )
+    registrations = [make_registration(event, member, guests=1) for event in (events[0], events[3])]
+    gate = gates.open_gate(gates.pair(manager, events[3].pk), "Front")[0]
+    return Region(
+        member=member,
+        manager=manager,
+        centre=centre,
+        town=town,
+        interest=interest,
+        circle=circle,
+        room=circle.room,
+        events=events,
+        series=meetup,
+        registrations=registrations,
+        gate=gate,
+        tokens={"member": issue_token(member, "test"), "manager": issue_token(manager, "test")},
+    )
