@@ -4,6 +4,8 @@ The floors' api.py files describe only their own success; problems, Idempotency-
 sign in are added here.
 """
 
+import json
+from pathlib import Path
 from typing import Any, cast
 
 import uritemplate
@@ -31,6 +33,7 @@ PROBLEM = {
         "errors": {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}},
     },
 }
+EXAMPLES: dict[str, Any] = json.loads(Path(__file__).with_name("examples.json").read_text())["operations"]
 WHEN = {
     "400": "The request is not understood; `errors` names the fields.",
     "401": "No credentials, or none that are known.",
@@ -187,6 +190,29 @@ class CookieScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         return {"type": "apiKey", "in": "cookie", "name": "session"}
+
+
+def with_examples(result: Any, generator: Any, request: Any, public: bool) -> Any:
+    """A postprocessing hook: to each operation its example from examples.json, request and answer."""
+    for methods in result["paths"].values():
+        for operation in methods.values():
+            if example := EXAMPLES.get(operation["operationId"]):
+                _illustrate(operation, example)
+    return result
+
+
+def _illustrate(operation: dict[str, Any], example: dict[str, Any]) -> None:
+    for parameter in operation.get("parameters", ()):
+        if parameter["in"] == "path":
+            parameter["example"] = example["id"]
+        elif parameter["name"] in example.get("query", {}):
+            parameter["example"] = example["query"][parameter["name"]]
+        elif parameter["name"] == "If-Match" and example.get("version"):
+            parameter["example"] = '"1"'
+    answer = operation["responses"].get(str(example.get("status")), {})
+    for said, name in ((operation.get("requestBody", {}), "body"), (answer, "answer")):
+        if name in example and "application/json" in said.get("content", {}):
+            said["content"]["application/json"]["examples"] = {"example": {"value": example[name]}}
 
 
 def plain_texts(result: Any, generator: Any, request: Any, public: bool) -> Any:

@@ -270,6 +270,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
+        "config.schema.with_examples",
         "config.schema.plain_texts",
     ],
     "SWAGGER_UI_DIST": "SIDECAR",
