@@ -11,10 +11,12 @@ from urllib.parse import urlsplit
 import icalendar
 from django.conf import settings
 from django.core import signing
+from django.db.models import F
+from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext as _
 
 from community.models import Centre, Circle, Member
-from events.models import Event, Registration
+from events.models import CalendarFeed, Event, Registration
 from events.models.event import EventQuerySet
 from events.models.registration import SEATED
 from realtime import clock
@@ -111,17 +113,31 @@ def of_member(member: Member) -> Feed:
 
 
 def feed_token(member: Member) -> str:
-    """What stands in the address of the member's own feed: signed, so that nobody can make up another's."""
-    return signing.Signer(salt=_SALT).sign(member.public_id)
+    """What stands in the address of the member's own feed: signed, so that nobody can make up another's. One query."""
+    version = CalendarFeed.objects.filter(member=member).values_list("version", flat=True).first()
+    return _signer(version or 0).sign(member.public_id)
+
+
+def new_feed(member: Member) -> None:
+    """The member's feed gets another address; those given so far open nothing any more. Two queries."""
+    CalendarFeed.objects.get_or_create(member=member)
+    CalendarFeed.objects.filter(member=member).update(version=F("version") + 1)
 
 
 def member_for_feed(token: str) -> Member:
-    """The member whose feed a token opens. Raises Member.DoesNotExist for any other text."""
+    """The member whose feed a token opens. Raises Member.DoesNotExist for any other text. One query, two for a good one."""
     try:
-        pk = decode(signing.Signer(salt=_SALT).unsign(token))
-    except (signing.BadSignature, ValueError) as wrong:
+        pk = decode(token.partition(":")[0])
+    except ValueError as wrong:
         raise Member.DoesNotExist from wrong
-    return Member.objects.get(pk=pk, is_active=True)
+    member = Member.objects.get(pk=pk, is_active=True)
+    if not constant_time_compare(token, feed_token(member)):
+        raise Member.DoesNotExist
+    return member
+
+
+def _signer(version: int) -> signing.Signer:
+    return signing.Signer(salt=f"{_SALT} {version}" if version else _SALT)
 
 
 def _feed() -> EventQuerySet:

@@ -7,6 +7,7 @@ from events import door_api, door_views
 urlpatterns = [
     path("events/<id:pk>/door/", door_views.door, name="door"),
     path("events/<id:pk>/guests/", door_views.guests, name="guests"),
+    path("events/<id:pk>/guests.csv", door_views.guests_csv, name="guests_csv"),
     path("events/<id:pk>/guests/scan/", door_views.guests_scan, name="guests_scan"),
     path("events/<id:pk>/guests/helpers/", door_views.helpers, name="door_helpers"),
     path("events/<id:pk>/guests/pairing/", door_views.pairing, name="door_pairing"),

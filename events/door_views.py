@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.middleware.csrf import get_token
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
+from community import spreadsheets
 from community.models import Member
 from events import board, checkin, gates, tickets
 from events.access import event_for, may_door, may_run
@@ -143,6 +144,38 @@ def guests(request: HttpRequest, pk: int) -> HttpResponse:
     if request.GET.get("part") == "board":
         return render(request, "events/guests.html#board", _list(event, request.GET.get("q", "")))
     return _guests(request, member, event)
+
+
+@login_required
+@require_GET
+@never_cache
+def guests_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
+    """The list of guests as a table, for who hosts the event and the staff of its centre. Three queries and the reader's."""
+    member = member_of(request)
+    event = event_for(member, pk)
+    if not may_run(member, event):
+        raise PermissionDenied(_("Only who hosts the event sees who comes."))
+    header = (_("Party"), _("Name"), _("Child"), _("Payment"), _("Arrived"), _("Gate"))
+    table = spreadsheets.rows_to_csv(header, _table(event))
+    answer = StreamingHttpResponse(table, content_type="text/csv; charset=utf-8")
+    answer["Content-Disposition"] = f'attachment; filename="guests-{event.public_id}.csv"'
+    return answer
+
+
+def _table(event: Event) -> list[Sequence[object]]:
+    """A line for every guest: party, name, child, whether not paid, since when inside (on the event's own clock), gate."""
+    return [
+        (
+            party.title,
+            guest.name,
+            _("yes") if guest.is_child else "",
+            _("not paid") if party.registration.state == Registration.State.AWAITING_PAYMENT else "",
+            f"{guest.at.astimezone(event.zone):%Y-%m-%d %H:%M}" if guest.at else "",
+            guest.gate,
+        )
+        for party in board.parties_of(event, list(board.scans_of(event)))
+        for guest in party.guests
+    ]
 
 
 def _list(event: Event, words: str) -> dict[str, Any]:

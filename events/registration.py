@@ -11,7 +11,6 @@ from contextlib import nullcontext
 from typing import Any
 
 from django.conf import settings
-from django.core import signing
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, F, Q, QuerySet, Subquery, Sum
@@ -25,11 +24,12 @@ from events.access import event_for, registration_for
 from events.models import Attendee, Claim, Event, Pool, Registration
 from events.models.registration import SEATED
 from events.party import Person, must_be_free, sit_down, there, who
-from realtime import clock, live, notify, rooms
-from realtime.ids import decode
+from realtime import clock, keys, live, notify, rooms
 from realtime.models import Room
 
 PASSED_OVER_AT_MOST = 3
+CANCEL = "registration.cancel"  # what the key in a mail is good for
+WITH_CANCEL_LINK = {"event_registered", "event_moved_up", "event_waiting"}
 SLOTS = 16  # of a ticket; a slot is never given twice
 State = Registration.State
 
@@ -149,20 +149,28 @@ def cancel(member: Member, registration_id: int) -> Registration:
     return registration
 
 
-def cancel_key(registration: Registration) -> str:
-    """What the mail about a place carries, so that one click can give it back without signing in."""
-    return signing.dumps(registration.public_id, salt="registration.cancel")
-
-
-def registration_by_key(key: str) -> Registration:
-    """The registration that a `cancel_key` names. Raises Registration.DoesNotExist for any other text."""
-    try:
-        pk = decode(signing.loads(key, salt="registration.cancel"))
-    except (signing.BadSignature, ValueError) as wrong:
-        raise Registration.DoesNotExist from wrong
-    return Registration.objects.select_related("event__place", "event__centre", "event__host", "member").get(
-        pk=pk
+def _cancel_url(registration: Registration) -> str:
+    """The link in a mail by which places are given back without signing in. One query."""
+    event = registration.event
+    key = keys.make(
+        CANCEL, registration.pk, member=registration.member, expires_at=event.over_at or clock.now()
     )
+    return f"{settings.PUBLIC_URL}{reverse('registration_cancel', args=[registration.pk])}?key={key}"
+
+
+def registration_by_key(registration_id: int, secret: str) -> Registration:
+    """The registration that the key of a mail may cancel. Raises MailedKey.DoesNotExist. Changes nothing."""
+    keys.find(CANCEL, registration_id, secret)
+    rows = Registration.objects.select_related("event__place", "event__centre", "event__host", "member")
+    return rows.get(pk=registration_id)
+
+
+@transaction.atomic
+def cancel_by_key(registration_id: int, secret: str) -> Registration:
+    """As `cancel`, for who holds the key of a mail, which is used up by it. Raises MailedKey.DoesNotExist too."""
+    member = keys.use(CANCEL, registration_id, secret).member
+    assert member is not None, "made for who registered"
+    return cancel(member, registration_id)
 
 
 def release_all(event: Event) -> None:
@@ -227,10 +235,8 @@ def tell(
     attendees = registration.live
     people = {attendee.member for attendee in attendees if attendee.member} | {registration.member}
     path = reverse("registration", args=[registration.pk])
+    may_cancel = kind in WITH_CANCEL_LINK and registration.event.over_at is not None
     for person in sorted((p for p in people if p is not None), key=lambda p: p.pk):
-        cancel_path = (
-            f"{reverse('registration_cancel', args=[registration.pk])}?key={cancel_key(registration)}"
-        )
         notify.mail(
             kind,
             to=person.email,
@@ -244,8 +250,8 @@ def tell(
                 "is_mine": person.pk == registration.member_id,
                 "event_url": f"{settings.PUBLIC_URL}{event.get_absolute_url()}",
                 "registration_url": f"{settings.PUBLIC_URL}{path}",
-                "cancel_url": f"{settings.PUBLIC_URL}{cancel_path}"
-                if person.pk == registration.member_id
+                "cancel_url": _cancel_url(registration)
+                if may_cancel and person == registration.member
                 else "",
                 **context,
             },

@@ -21,6 +21,7 @@ urlpatterns = [
     path("events/<id:pk>.ics", views.event_ics, name="event_ics"),
     path("circles/<slug:slug>.ics", views.circle_ics, name="circle_ics"),
     path("centres/<slug:slug>.ics", views.centre_ics, name="centre_ics"),
+    path("calendar/new-address/", views.calendar_new_address, name="calendar_new_address"),
     path("calendar/<str:token>.ics", views.member_ics, name="member_ics"),
     *door_urls.urlpatterns,
     *desk_urls.urlpatterns,

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from community import households, matching, members, texts
 from community.models import Centre, Circle, Member
@@ -27,6 +27,7 @@ from events.models import Attendee, Event, Registration
 from events.models.event import totals_of_events
 from events.models.registration import LIVE
 from realtime import clock
+from realtime.models import MailedKey
 
 PAGE_SIZE = 20
 STRIP = 8  # dates of a series shown under its title
@@ -153,6 +154,15 @@ def my_events(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
+@require_POST
+def calendar_new_address(request: HttpRequest) -> HttpResponse:
+    """Another address for the reader's own calendar, for when the old one got into other hands."""
+    calendars.new_feed(member_of(request))
+    messages.success(request, _("Your calendar has a new address. The old one opens nothing any more."))
+    return redirect("my_events")
+
+
+@login_required
 @require_GET
 def registration_page(request: HttpRequest, pk: int) -> HttpResponse:
     """The ticket of the whole party, and what can still be changed."""
@@ -194,28 +204,42 @@ def registration_cancel(request: HttpRequest, pk: int) -> HttpResponse:
     key = request.POST.get("key", "") or request.GET.get("key", "")
     member = reader_of(request)
     if key:
-        row = registration.registration_by_key(key)
-        member = row.member
-    elif member is None:
+        return _unlisted(_cancel_by_key(request, pk, key))
+    if member is None:
         return redirect(f"{reverse('account_login')}?{urlencode({'next': request.path})}")
-    else:
-        row = registration_for(member, pk)
-    if row.pk != pk or member is None:
-        raise Registration.DoesNotExist
+    row = registration_for(member, pk)
     if request.method == "POST":
         registration.cancel(member, pk)
-        if reader_of(request) == member:
-            messages.success(request, _("Cancelled. Thank you for making room for others."))
-            return redirect(row.event)
-        row.refresh_from_db()
+        messages.success(request, _("Cancelled. Thank you for making room for others."))
+        return redirect(row.event)
     context = {
         "nav": "events",
         "registration": row,
         "event": row.event,
-        "key": key,
         "is_mine": row.member_id == member.pk,
     }
     return render(request, "events/cancel.html", context)
+
+
+def _cancel_by_key(request: HttpRequest, pk: int, key: str) -> HttpResponse:
+    """The link of a mail: a page with one button, then what the button did. A key that is no good says so kindly."""
+    try:
+        if request.method == "POST":
+            row = registration.cancel_by_key(pk, key)
+        else:
+            row = registration.registration_by_key(pk, key)
+    except MailedKey.DoesNotExist:
+        return render(request, "events/cancel_gone.html", {"nav": "events"}, status=404)
+    context = {"nav": "events", "registration": row, "event": row.event, "key": key, "is_mine": True}
+    return render(request, "events/cancel.html", context)
+
+
+def _unlisted(response: HttpResponse) -> HttpResponse:
+    """An address with a key in it: no other site, search engine or cache gets to know it."""
+    response["Referrer-Policy"] = "no-referrer"
+    response["X-Robots-Tag"] = "noindex"
+    response["Cache-Control"] = "private, no-store"
+    return response
 
 
 @require_GET

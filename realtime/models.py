@@ -162,6 +162,21 @@ class Mail(models.Model):
         return f"{self.kind} to {self.to}"
 
 
+class MailedKey(models.Model):
+    """A key in a mail: good for one action on one row, once, until it expires. Only its digest is kept."""
+
+    digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the key.")
+    action = models.CharField(max_length=40)
+    row_id = models.BigIntegerField(help_text="Of the row it is good for.")
+    member = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="+")
+    created_at = models.DateTimeField(default=clock.now)
+    expires_at = models.DateTimeField(db_index=True)
+    used_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.action} of {self.row_id}"
+
+
 class Site(models.Model):
     """What is true of the whole site: one row."""
 

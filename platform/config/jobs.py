@@ -16,7 +16,7 @@ from django.db import close_old_connections
 from community import audit
 from config import idempotency, sessions
 from events import series
-from realtime import notify
+from realtime import keys, notify
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ def table() -> list[Sweep]:
         Sweep(idempotency.forget_old, 3600),
         Sweep(audit.forget_old, 86_400),
         Sweep(sessions.end_over, 60),
+        Sweep(keys.forget_old, 86_400),
         Sweep(SessionStore.clear_expired, 86_400),
     ]
 

@@ -116,6 +116,23 @@ def test_my_calendar_has_what_i_come_to_and_host_and_follows_me(client: Client) 
         assert client.get(f"/calendar/{wrong}.ics").status_code == 404
 
 
+def test_a_new_address_closes_the_old_one(client: Client) -> None:
+    ana, ben = make_member(), make_member()
+    old, bens = feed_token(ana), feed_token(ben)
+    client.force_login(ana)
+
+    assert f"/calendar/{old}.ics" in client.get("/events/mine/").text
+    assert client.get("/calendar/new-address/").status_code == 405
+    for _turn in range(2):
+        assert client.post("/calendar/new-address/").status_code == 302
+        new = feed_token(ana)
+        assert f"/calendar/{new}.ics" in client.get("/events/mine/").text
+        assert client.get(f"/calendar/{old}.ics").status_code == 404
+        assert client.get(f"/calendar/{new}.ics").status_code == 200
+        old = new
+    assert client.get(f"/calendar/{bens}.ics").status_code == 200
+
+
 def test_called_off_stays_in_my_calendar_as_cancelled(client: Client) -> None:
     member, event = make_member(), make_event()
     register(member, event.pk, [Person()])

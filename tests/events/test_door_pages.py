@@ -6,10 +6,11 @@ from datetime import timedelta
 import pytest
 from django.urls import reverse
 
-from events import board, gates
+from events import board, checkin, gates
+from events.checkin import DeviceClock
 from events.models import DoorHelper, Gate, GatePairing, Scan
 from realtime.clock import now
-from tests.events.doors import code, gate, open_event, party
+from tests.events.doors import code, gate, open_event, party, reading
 from tests.factories import make_centre, make_event, make_member, make_staff
 
 pytestmark = pytest.mark.django_db
@@ -288,3 +289,27 @@ def test_the_ticket_shows_its_qr_and_its_code(client, event):
     assert '<svg role="img" aria-label="QR code of your ticket"' in text
     assert code(row) in text
     assert "Mia" in text
+
+
+def test_the_guest_list_comes_as_a_table_for_who_hosts_and_nobody_else(client):
+    event = open_event()
+    row = party(event, "Ana", "=cmd|' /C calc'!A0")
+    checkin.record(gate(event), [reading(code(row), slots=1)], DeviceClock(0))
+    path = f"/events/{event.public_id}/guests.csv"
+
+    assert client.get(path).status_code == 302
+    for reader, status in ((row.member, 403), (make_member(), 403), (event.host, 200)):
+        client.force_login(reader)
+        answer = client.get(path)
+        assert answer.status_code == status
+    table = b"".join(answer.streaming_content).decode("utf-8-sig")
+    lines = table.splitlines()
+    assert lines[0] == "Party,Name,Child,Payment,Arrived,Gate"
+    assert lines[1].startswith(f"{row.member},{row.member},,,") and lines[1].endswith(",Front")
+    assert lines[2] == f"{row.member},'=cmd|' /C calc'!A0,,,,"
+    assert (answer["Content-Type"], answer["Cache-Control"]) == (
+        "text/csv; charset=utf-8",
+        "max-age=0, no-cache, no-store, must-revalidate, private",
+    )
+    assert f"guests-{event.public_id}.csv" in answer["Content-Disposition"]
+    assert 'guests.csv" download' in client.get(f"/events/{event.public_id}/guests/").text

@@ -288,15 +288,6 @@ def test_everybody_in_the_party_with_an_account_gets_one_mail_in_their_language(
     assert Mail.objects.count() == 2, "told again, nobody is told twice"
 
 
-def test_the_key_in_the_mail_opens_this_registration_and_no_other_text_does() -> None:
-    row = register(make_member(), make_event().pk, [ME])
-
-    assert registration.registration_by_key(registration.cancel_key(row)) == row
-    for wrong in ("", "x", registration.cancel_key(row)[:-1], row.public_id):
-        with pytest.raises(Registration.DoesNotExist):
-            registration.registration_by_key(wrong)
-
-
 def in_parallel(how_many: int, work: Any) -> list[Any]:
     def one(number: int) -> Any:
         try:

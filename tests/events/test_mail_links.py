@@ -1,0 +1,113 @@
+"""Links in mails: no GET changes anything, and what a link may do it does once."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.test import Client
+
+from community import circles, households
+from community.models import Member
+from events import checkin, hosting, registration
+from events.checkin import DeviceClock
+from events.registration import Person, register
+from realtime.clock import now
+from realtime.models import Mail, MailedKey
+from tests.events.doors import code, gate, reading
+from tests.factories import make_circle, make_event, make_host, make_member
+
+pytestmark = pytest.mark.django_db
+ME = Person()
+WRITTEN = {path.stem for path in (settings.ROOT / "templates/mail").glob("[!_]*.txt")}
+
+
+def mailed_key(member: Member) -> str:
+    """The key in the newest mail to the member."""
+    mail = Mail.objects.filter(to=member.email, text__contains="?key=").latest("created_at")
+    return mail.text.partition("?key=")[2].split()[0]
+
+
+def test_the_key_in_the_mail_opens_this_registration_and_no_other_text_does() -> None:
+    row, other = (register(make_member(), make_event().pk, [ME]) for _turn in range(2))
+    key = mailed_key(row.member)
+
+    assert registration.registration_by_key(row.pk, key) == row
+    for pk, wrong in ((row.pk, ""), (row.pk, key[:-1]), (row.pk, row.public_id), (other.pk, key)):
+        with pytest.raises(MailedKey.DoesNotExist):
+            registration.registration_by_key(pk, wrong)
+
+
+def test_a_key_works_once_and_only_until_the_event_is_over(clock: Any) -> None:
+    event = make_event()
+    first, late = (register(make_member(), event.pk, [ME]) for _turn in range(2))
+    key = mailed_key(first.member)
+
+    assert registration.cancel_by_key(first.pk, key).state == "cancelled"
+    with pytest.raises(MailedKey.DoesNotExist):
+        registration.cancel_by_key(first.pk, key)
+    clock.move_to(event.over_at)
+    with pytest.raises(MailedKey.DoesNotExist):
+        registration.cancel_by_key(late.pk, mailed_key(late.member))
+
+
+def test_a_key_whose_effect_is_refused_is_not_used_up() -> None:
+    event = make_event(starts_at=now() + timedelta(minutes=10))
+    row = register(make_member(), event.pk, [ME])
+    checkin.record(gate(event), [reading(code(row))], DeviceClock(0))
+
+    with pytest.raises(ValidationError):  # they are in
+        registration.cancel_by_key(row.pk, mailed_key(row.member))
+    assert MailedKey.objects.get().used_at is None
+
+
+def every_mail() -> None:
+    """One mail of every kind that is written, through the verbs that send them."""
+    host, ana, ben = make_host(), make_member(), make_member()
+    event = make_event(host=host, capacity=2, waiting_list="fit")
+    first = register(ana, event.pk, [ME])
+    waiting = register(ben, event.pk, [ME, Person(name="Oma")], wait=True)
+    registration.change_party(ana, first.pk, [ME], version=first.version)
+    registration.tell(first, "event_party")
+    registration.cancel(ana, first.pk)
+    assert waiting.state == "waiting"
+    hosting.change(host, event.pk, {"title": "Another name", "venue": "Elsewhere"}, event.version)
+    hosting.call_off(host, event.pk, "Storm")
+    circle = make_circle(host=host, join="request")
+    circles.join(ana, circle.pk)
+    circles.accept(host, circle.pk, ana.pk)
+    invitation = households.invite(ben, ana.email)
+    households.accept(ana, invitation.pk)
+    households.leave(ana)
+
+
+def test_following_every_link_of_every_mail_changes_nothing(client: Client) -> None:
+    every_mail()
+    kinds = set(Mail.objects.values_list("kind", flat=True))
+    assert kinds == WRITTEN, "a kind of mail that is not followed here"
+
+    links = {link for mail in Mail.objects.all() for link in re.findall(r"https?://\S+", mail.text)}
+    assert len(links) > 8
+    for link in sorted(links):
+        path = link.removeprefix(settings.PUBLIC_URL)
+        assert path.startswith("/"), link
+        for reader in (None, *Member.objects.all()):
+            visitor = Client()
+            if reader:
+                visitor.force_login(reader)
+            started = everything()
+            answer = visitor.get(path)
+            assert answer.status_code in {200, 302, 404}, (path, reader)
+            assert everything() == started, (path, reader)
+
+
+def everything() -> dict[str, list[Any]]:
+    """Every row of the house but sessions, which reading a page may begin."""
+    return {
+        model._meta.label: sorted(model.objects.values_list(), key=repr)
+        for model in apps.get_models()
+        if model._meta.app_label in {"realtime", "community", "events", "config", "account", "mfa"}
+    }
