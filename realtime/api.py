@@ -142,7 +142,7 @@ class ParticipantList(generics.ListAPIView[Participant]):
 
 def _asked(form: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
     """The checked query of a request. Raises rest_framework's ValidationError."""
-    asked = form(data=request.query_params)
+    asked = form(data=request.query_params.dict())
     asked.is_valid(raise_exception=True)
     return cast(dict[str, Any], asked.validated_data)
 

@@ -5,6 +5,7 @@ sign in are added here.
 """
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, cast
 
@@ -172,7 +173,7 @@ class EitherWayScheme(OpenApiSerializerFieldExtension):  # type: ignore[no-untyp
 
     def map_serializer_field(self, auto_schema: SpectacularSchema, direction: Any) -> Any:
         if direction == "request":
-            return {**self.target.written}
+            return deepcopy(self.target.written)  # who asks writes "or null" into it
         return auto_schema._map_serializer(self.target.shown, direction)  # type: ignore[no-untyped-call]
 
 
