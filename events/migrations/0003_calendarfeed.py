@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('community', '0003_places_and_interests'),
-        ('events', '0001_initial'),
+        ("events", "0002_in_time"),
     ]
 
     operations = [
