@@ -19,9 +19,9 @@ from community.sign_ins import issue_token, member_for_token
 from config import backup
 from config.environment import older_secrets, secret, ticket_keys
 from config.management.commands.rotate import Command as Rotate
-from events import calendars, registration, tickets
+from events import calendars, tickets
 from events.gates import gate_for_token, open_gate, pair
-from events.models import Event, Registration
+from events.models import Event
 from tests.factories import make_circle, make_event, make_member, make_registration
 
 pytestmark = pytest.mark.django_db
@@ -53,8 +53,6 @@ class Signed:
         host = make_member(is_host=True)
         self.circle = make_circle(host=host, join=Circle.Join.INVITE)
         self.invitation = circles.invitation_to(self.circle)
-        self.registration = make_registration()
-        self.cancel_key = registration.cancel_key(self.registration)
         self.feed = calendars.feed_token(self.member)
         make_circle(host=host)
         make_circle(host=host)
@@ -66,9 +64,6 @@ class Signed:
             "session": self.client.get("/me/").status_code == 200,
             "invitation": self._counts(
                 lambda: circles.circle_for(self.member, self.circle.pk, invitation=self.invitation), Circle
-            ),
-            "cancel key": self._counts(
-                lambda: registration.registration_by_key(self.cancel_key), Registration
             ),
             "calendar": self._counts(lambda: calendars.member_for_feed(self.feed), Member),
             "cursor": self.program.get(self.next_page).status_code == 200,
