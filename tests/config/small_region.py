@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 from uuid import uuid4
 
-from community.members import issue_token
+from community.sign_ins import issue_token
 from community.models import Centre, Circle, Interest, Member, Place
 from events import gates, hosting
 from events.models import Event, Gate, Registration, Series
