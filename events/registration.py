@@ -237,7 +237,7 @@ def tell(
     path = reverse("registration", args=[registration.pk])
     may_cancel = kind in WITH_CANCEL_LINK and registration.event.over_at is not None
     for person in sorted((p for p in people if p is not None), key=lambda p: p.pk):
-        notify.mail(
+        notify.put(
             kind,
             to=person.email,
             language=person.language,

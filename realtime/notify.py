@@ -41,10 +41,29 @@ def mail(
     `claim` names who, what, kind and version; False when such a mail exists already. `calendar` is the text of
     an .ics to attach. `site` and `member` are in the context. Two queries.
     """
-    words = _written(kind, language, {**context, "site": settings.PUBLIC_URL, "member": member})
+    words = _written(kind, language, _context(context, member))
     return mail_rendered(
         kind, to=to, language=language, claim=claim, words=words, member=member, calendar=calendar
     )
+
+
+def put(
+    kind: str,
+    *,
+    to: str,
+    language: str,
+    claim: str,
+    context: Mapping[str, Any],
+    member: Any = None,
+    calendar: str = "",
+) -> None:
+    """As `mail`, for who does not ask whether it was the first of its claim. One query."""
+    words = _written(kind, language, _context(context, member))
+    _insert(kind, to=to, language=language, claim=claim, words=words, member=member, calendar=calendar)
+
+
+def _context(context: Mapping[str, Any], member: Any) -> dict[str, Any]:
+    return {**context, "site": settings.PUBLIC_URL, "member": member}
 
 
 def mail_rendered(
@@ -58,6 +77,16 @@ def mail_rendered(
     calendar: str = "",
 ) -> bool:
     """As `mail`, with subject and text (`words`) written by the caller. Two queries."""
+    message_id = _insert(
+        kind, to=to, language=language, claim=claim, words=words, member=member, calendar=calendar
+    )
+    return Mail.objects.filter(message_id=message_id).exists()
+
+
+def _insert(
+    kind: str, *, to: str, language: str, claim: str, words: tuple[str, str], member: Any, calendar: str
+) -> str:
+    """Write the row unless its claim is taken; gives the Message-ID it has if it was written."""
     subject, text = words
     fields = {
         "member": member,
@@ -72,7 +101,7 @@ def mail_rendered(
         fields |= {"attachment_name": "event.ics", "attachment_type": "text/calendar", "attachment": calendar}
     # Of two who claim it at once one writes the row, the other nothing; no savepoint, which would cost two statements more.
     Mail.objects.bulk_create([Mail(claim=claim[:200], **fields)], ignore_conflicts=True)
-    return Mail.objects.filter(message_id=fields["message_id"]).exists()
+    return str(fields["message_id"])
 
 
 def _written(kind: str, language: str, context: dict[str, Any]) -> tuple[str, str]:
