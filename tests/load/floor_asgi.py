@@ -1,5 +1,0 @@
-"""The floor under daphne."""
-
-from django.core.asgi import get_asgi_application
-
-application = get_asgi_application()
