@@ -55,9 +55,9 @@ def make_place(name: str = "Hasselt", **given: Any) -> Place:
 def make_interest(slug: str = "walking", **given: Any) -> Interest:
     least = {
         "group": "move",
-        "group_labels": {"en": "On the move"},
+        "group_labels": dict.fromkeys(("en", "nl", "de", "fr"), "On the move"),
         "emoji": "🚶",
-        "labels": {"en": slug.title()},
+        "labels": dict.fromkeys(("en", "nl", "de", "fr"), slug.title()),
     }
     return Interest.objects.get_or_create(slug=slug, defaults={"pk": interest_id(slug)} | least | given)[0]
 

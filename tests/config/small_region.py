@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import Any
 from uuid import uuid4
 
-from community.sign_ins import issue_token
 from community.models import Centre, Circle, Interest, Member, Place
+from community.sign_ins import issue_token
 from events import gates, hosting
 from events.models import Event, Gate, Registration, Series
 from events.tickets import code_of
