@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from community import circles, matching, members, places
+from community import circles, matching, members, places, privacy
 from community.models import Circle, CircleMembership, Interest, Member, Place
 from community.models.places import towns_within
 from realtime import fields, ids
@@ -161,6 +161,12 @@ class Me(APIView):
         changes |= changes.pop("member", {})
         members.set_profile(_me(request), changes)
         return self._answer(request, Member.objects.get(pk=_me(request).pk))
+
+    @extend_schema(request=None, responses={204: None}, operation_id="me_erase")
+    def delete(self, request: Request) -> Response:
+        """Ask to be forgotten: in fourteen days, in which a page takes it back. Again: the same day stands."""
+        privacy.ask_erasure(_me(request))
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
     def _answer(self, request: Request, member: Member | None = None) -> Response:
         profile = members.profile_of(member or _me(request))

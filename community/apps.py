@@ -6,7 +6,7 @@ class CommunityConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from community import circles  # noqa: PLC0415 - its models exist only now
+        from community import circles, kept  # noqa: F401, PLC0415 - its models exist only now
         from realtime import rooms  # noqa: PLC0415
         from realtime.models import Room  # noqa: PLC0415
 

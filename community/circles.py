@@ -4,9 +4,10 @@ from django.conf import settings
 from django.core import signing
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from community import members, sign_ins
 from community.models import Circle, CircleMembership, Interest, Member, Place
@@ -17,6 +18,7 @@ from realtime.models import Room
 IN, ASKED = CircleMembership.State.IN, CircleMembership.State.ASKED
 INVITATION_SALT = "circle invitation v1"
 INVITATION_DAYS = 14
+WHAT_BECOMES = gettext_lazy("Who has been in it longest becomes its host; an empty circle closes.")
 
 
 def circle_for(member: Member | None, circle_id: int, *, invitation: str = "", lock: bool = False) -> Circle:
@@ -209,6 +211,31 @@ def make_host(host: Member, circle_id: int, member_id: int) -> None:
     others = CircleMembership.objects.filter(circle=circle, member=member_id, state=IN, is_host=False)
     if others.update(is_host=True):
         _count(circle)
+
+
+def hosted_alone(member: Member) -> list[Circle]:
+    """The circles whose only host the member is. One query."""
+    hosts = CircleMembership.objects.filter(circle=OuterRef("pk"), is_host=True)
+    mine = circles_of(member).filter(Exists(hosts.filter(member=member)))
+    return list(mine.exclude(Exists(hosts.exclude(member=member))))
+
+
+def forget(member: Member) -> None:
+    """A member goes for good: out of all circles. Where they were the only host, who has been in longest takes over."""
+    for circle_id in list(CircleMembership.objects.filter(member=member).values_list("circle", flat=True)):
+        with transaction.atomic():
+            circle = Circle.objects.select_for_update().get(pk=circle_id)
+            others = CircleMembership.objects.filter(circle=circle, state=IN).exclude(member=member)
+            heir = others.order_by("since", "pk").select_related("member").first()
+            if heir is not None and not others.filter(is_host=True).exists():
+                CircleMembership.objects.filter(pk=heir.pk).update(is_host=True)
+                _tell(
+                    "circle_inherited", heir.member, circle, heir.member, f"circle:{circle_id}:heir:{heir.pk}"
+                )
+            mine = CircleMembership.objects.filter(circle=circle, member=member)
+            if circle.closed_at is None and mine.filter(state=IN).exists():
+                leave(member, circle_id)
+            mine.delete()
 
 
 def _tell(kind: str, to: Member, circle: Circle, about: Member, claim: str) -> None:

@@ -17,6 +17,7 @@ from realtime import clock, notify
 MOST_ADULTS = 2  # each agreed to the other; a third would have to be agreed to by both
 MOST_CHILDREN = 10
 INVITATIONS_A_DAY = 5  # each is a mail to somebody who may not know us
+INVITATION_KEPT = timedelta(days=30)
 OPEN = HouseholdInvitation.State.OPEN
 _CHILDREN = (
     Child.objects.filter(household=OuterRef("household"))
@@ -239,6 +240,28 @@ def leave(member: Member) -> None:
             member,
             f"household:{household.pk}:left:{member.pk}:{clock.now():%Y%m%d%H%M%S}",
         )
+
+
+@transaction.atomic
+def forget(member: Member) -> None:
+    """A member goes for good: out of the household without a word, with the invitations they sent or got."""
+    invitations = HouseholdInvitation.objects.filter(Q(inviter=member) | Q(email__iexact=member.email))
+    for pk in list(invitations.values_list("pk", flat=True)):
+        notify.take_back(f"household:{pk}:")
+    invitations.delete()
+    household = of(member)
+    if household is not None:
+        _lock(*adults_of(household))
+        HouseholdAdult.objects.filter(household=household, member=member).delete()
+        if not adults_of(household):
+            household.delete()
+
+
+def forget_old() -> int:
+    """The sweep: invitations sent or answered more than 30 days ago go. Returns how many. One query."""
+    since = clock.now() - INVITATION_KEPT
+    old = Q(answered_at=None, created_at__lt=since) | Q(answered_at__lt=since)
+    return HouseholdInvitation.objects.filter(old).delete()[0]
 
 
 def _tell(kind: str, to: str, recipient: Member | None, about: Member, claim: str) -> None:

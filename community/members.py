@@ -1,8 +1,11 @@
 """Accounts: what somebody agreed to, who they are here, what they may do."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
+from allauth.account.models import EmailAddress
+from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -15,6 +18,7 @@ from realtime import clock
 TERMS_VERSION = "2026-11"
 PRIVACY_VERSION = "2026-11"
 ADULT_AGE = 18
+UNCONFIRMED_KEPT = timedelta(days=30)
 MOST_LANGUAGES = 12
 MOST_INTERESTS = 20
 
@@ -48,6 +52,16 @@ def join(member: Member, language: str) -> None:
     """What every new account gets: a profile, and the consents given when signing up. Idempotent."""
     Profile.objects.get_or_create(member=member)
     agree(member, language)
+
+
+def forget_unconfirmed() -> int:
+    """The sweep: who signed up, never confirmed the address and never came in is forgotten after 30 days. Returns how many."""
+    confirmed = EmailAddress.objects.filter(verified=True).values("user")
+    unconfirmed = EmailAddress.objects.filter(verified=False).values("user")
+    lapsed = Member.objects.filter(
+        pk__in=unconfirmed, last_login=None, date_joined__lt=clock.now() - UNCONFIRMED_KEPT
+    ).exclude(pk__in=confirmed)
+    return lapsed.delete()[1].get(Member._meta.label, 0)
 
 
 def profile_of(member: Member) -> Profile:
@@ -133,3 +147,10 @@ def is_host(member: Member) -> bool:
 def interests_of(profile: Profile) -> list[Interest]:
     """What the member likes, in the order of the list. One query."""
     return list(profile.interests.order_by("position"))
+
+
+def nobody() -> Member:
+    """The nameless account that stands where a row must name somebody who has gone. Nobody can sign in to it."""
+    return Member.objects.get_or_create(
+        email="nobody@erased.invalid", defaults={"is_active": False, "password": UNUSABLE_PASSWORD_PREFIX}
+    )[0]

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from community import api as doors
-from community import views
+from community import privacy_api, privacy_views, views
 
 urlpatterns = [
     path("welcome/<int:step>/", views.welcome, name="welcome"),
@@ -12,6 +12,10 @@ urlpatterns = [
     path("me/profile/", views.profile, name="profile"),
     path("me/keys/", views.keys, name="keys"),
     path("me/log/", views.my_log, name="my_log"),
+    path("me/data/", privacy_views.my_data, name="my_data"),
+    path("me/data/<id:pk>/", privacy_views.export_file, name="export_file"),
+    path("me/data/erase/", privacy_views.erase, name="erase"),
+    path("me/data/keep/", privacy_views.erase_withdraw, name="erase_withdraw"),
     path("me/household/", views.household, name="household"),
     path("me/household/invite/", views.household_invite, name="household_invite"),
     path("me/household/leave/", views.household_leave, name="household_leave"),
@@ -27,6 +31,9 @@ urlpatterns = [
 
 api = [
     path("me/", doors.Me.as_view(), name="api_me"),
+    path("me/export/", privacy_api.ExportAsked.as_view(), name="api_export"),
+    path("jobs/<id:pk>/", privacy_api.Job.as_view(), name="api_job"),
+    path("jobs/<id:pk>/file/", privacy_api.JobFile.as_view(), name="api_job_file"),
     path("circles/", doors.Circles.as_view(), name="api_circles"),
     path("circles/<id:pk>/", doors.CircleDetail.as_view(), name="api_circle"),
     path("circles/<id:pk>/membership/", doors.Membership.as_view(), name="api_membership"),

@@ -6,10 +6,12 @@ class EventsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from events import access  # noqa: PLC0415 - its models exist only now
+        from community import privacy as leaving  # noqa: PLC0415 - its models exist only now
+        from events import access, kept, privacy  # noqa: F401, PLC0415
         from realtime import live, rooms  # noqa: PLC0415
         from realtime.models import Room  # noqa: PLC0415
 
         rooms.moderated_by(Room.Kind.EVENT, access.may_moderate)
         live.register("event", access.may_follow)
         live.register("door", access.may_follow_door)
+        leaving.add(leaving.Source(privacy.forget, privacy.duties))

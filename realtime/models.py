@@ -83,6 +83,7 @@ class Entry(models.Model):
         REACTION = "reaction"
         JOIN = "join"
         LEAVE = "leave"
+        FORGET = "forget"  # somebody has gone and their words with them: read what is there anew
         SIGN_OUT = "sign_out"  # control log only, like the two below
         SUSPEND = "suspend"
         BLOCK = "block"

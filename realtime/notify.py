@@ -5,7 +5,8 @@
 the same Message-ID, so that a mailbox may show it once.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from email.utils import make_msgid
 from typing import Any
@@ -18,11 +19,13 @@ from django.template import Context
 from django.template.loader import get_template
 from django.utils import translation
 
-from realtime import clock
+from realtime import clock, ids
 from realtime.models import Mail
 
 MAX_TRIES = 5
+NOTHING: dict[str, Any] = dict.fromkeys(("to", "subject", "text", "html", "attachment", "error"), "")
 IN_DOUBT_AFTER = timedelta(minutes=10)  # longer than any mail server takes to answer
+KEPT_FOR = timedelta(days=30)
 WAIT_MINUTES = (1, 5, 30, 120)
 
 
@@ -191,3 +194,44 @@ def _later(tries: int) -> datetime:
 def _mine(row: Mail, **result: Any) -> None:
     """Write the result, unless another sweep took the mail over meanwhile."""
     Mail.objects.filter(pk=row.pk, state=Mail.State.SENDING, claimed_at=row.claimed_at).update(**result)
+
+
+def forget_old() -> int:
+    """The sweep: what was sent, dropped or given up 30 days ago loses its words and its address.
+
+    The row stays: it says that this mail was sent, so that it never goes out twice. Returns how many. One query.
+    """
+    since = clock.now() - KEPT_FOR
+    old = Q(sent_at__lt=since) | Q(state__in=[Mail.State.FAILED, Mail.State.DROPPED], due_at__lt=since)
+    return Mail.objects.filter(old).exclude(to="").update(**NOTHING)
+
+
+def take_back(claims: str) -> None:
+    """Mails whose claim begins so are no longer true: sent or not, nothing of them stays."""
+    Mail.objects.filter(claim__startswith=claims).delete()
+
+
+def forget(member_id: int, addresses: Collection[str], name: str) -> None:
+    """What the outbox holds of somebody who goes: mails to them, their number, and their name in mails to others.
+
+    A mail to somebody else that is still to be sent goes out without the name; one that was sent loses its words.
+    """
+    to_them = Q(member=member_id)
+    for address in addresses:
+        to_them |= Q(to__iexact=address)
+    Mail.objects.filter(to_them).delete()
+    numbered = Q(claim__contains=str(member_id)) | Q(claim__contains=ids.encode(member_id))
+    for pk in list(Mail.objects.filter(numbered).values_list("pk", flat=True)):
+        Mail.objects.filter(pk=pk).update(claim=f"gone:{pk}")
+    for word in filter(None, [name, *addresses]):
+        whole = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)
+        said = Q(text__icontains=word) | Q(subject__icontains=word) | Q(attachment__icontains=word)
+        for row in Mail.objects.filter(said):
+            if not any(whole.search(words) for words in (row.subject, row.text, row.attachment)):
+                continue
+            if row.state in (Mail.State.QUEUED, Mail.State.SENDING):
+                row.subject, row.text = whole.sub("…", row.subject), whole.sub("…", row.text)
+                row.attachment = whole.sub("…", row.attachment)
+                row.save(update_fields=["subject", "text", "attachment"])
+            else:
+                Mail.objects.filter(pk=row.pk).update(**NOTHING)

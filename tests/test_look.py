@@ -23,7 +23,17 @@ ROOT = Path(settings.ROOT)
 STATIC = ROOT / "platform/config/static/site"
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 LANGUAGES = [code for code, _ in settings.LANGUAGES]
-PAGES = ["/", "/about/", "/privacy/", "/terms/", "/accessibility/", "/t", "/offline/", "/nowhere/"]
+PAGES = [
+    "/",
+    "/about/",
+    "/privacy/",
+    "/imprint/",
+    "/terms/",
+    "/accessibility/",
+    "/t",
+    "/offline/",
+    "/nowhere/",
+]
 PAGES += ["/accounts/login/", "/accounts/signup/", "/accounts/login/code/"]
 SIGNED_IN = [
     "/accounts/email/",

@@ -1,9 +1,10 @@
-"""Rows of people: members, where they live, what they like, whom they live with, their circles."""
+"""Rows of people: members, where they live, what they like, whom they live with, their circles, what they asked for."""
 
 from community.models.circles import Circle, CircleMembership
 from community.models.households import Child, Household, HouseholdAdult, HouseholdInvitation
 from community.models.members import ApiToken, Consent, Member, Profile, Role
 from community.models.places import Centre, Interest, Place, PlaceName, Postcode
+from community.models.privacy import Erasure, Export, ExportPart
 from community.models.security import SecurityRecord
 
 __all__ = [
@@ -13,6 +14,9 @@ __all__ = [
     "Circle",
     "CircleMembership",
     "Consent",
+    "Erasure",
+    "Export",
+    "ExportPart",
     "Household",
     "HouseholdAdult",
     "HouseholdInvitation",

@@ -20,7 +20,7 @@ from django.template.loader import render_to_string
 from django.urls import path, reverse
 from django.utils.translation import get_language, gettext, override
 
-from community import audit, sign_ins
+from community import audit, privacy, sign_ins
 from community.forms import page_language
 from community.models import Member
 from config import locks, reauthentication
@@ -58,6 +58,7 @@ class SignedIn(AuthenticationBackend):
     def get_user(self, user_id: Any) -> Member | None:
         """The active member of that id with profile, both towns and centre; None when there is none. One query."""
         known = Member.objects.select_related("profile__lives", "profile__works", "profile__centre")
+        known = known.annotate(erasure_due=privacy.DUE)
         return sign_ins.with_standing(known).filter(pk=user_id, is_active=True).first()
 
 

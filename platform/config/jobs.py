@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
 
-from django.contrib.sessions.backends.db import SessionStore
 from django.db import close_old_connections
 
-from community import audit
-from config import idempotency, sessions
+from community import exports, personal_fields, privacy
+from config import sessions
+from config.sqlite.base import truncate_log
 from events import series
-from realtime import keys, notify
+from realtime import notify
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +35,12 @@ def table() -> list[Sweep]:
     return [
         Sweep(notify.send_due, 0.5),
         Sweep(series.extend_series, 3600),
-        Sweep(idempotency.forget_old, 3600),
-        Sweep(audit.forget_old, 86_400),
         Sweep(sessions.end_over, 60),
-        Sweep(keys.forget_old, 86_400),
-        Sweep(SessionStore.clear_expired, 86_400),
+        Sweep(exports.make_due, 2),
+        Sweep(privacy.remind_due, 3600),
+        Sweep(privacy.erase_due, 600),
+        Sweep(truncate_log, 3600),
+        *(Sweep(forget, 3600) for forget in personal_fields.sweeps()),  # what the privacy page promises
     ]
 
 

@@ -147,7 +147,7 @@ class RefusalMiddleware:
 # What a member sees before the welcome is through. No id of an event or circle leads past it.
 _OPEN_PATHS = (
     *("/welcome/", "/places/suggest/", "/accounts/", "/language/", "/gate/", "/demo/", "/offline/"),
-    *("/about/", "/privacy/", "/terms/", "/accessibility/"),
+    *("/about/", "/privacy/", "/imprint/", "/terms/", "/accessibility/"),
     *("/api/", "/static/", "/calendar/", "/healthz", "/readyz", "/metrics"),
 )
 _OPEN_EXACTLY = {"/t", "/sw.js", "/manifest.webmanifest"}

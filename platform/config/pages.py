@@ -11,12 +11,13 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.templatetags.static import static
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.translation import check_for_language, gettext
+from django.utils.translation import check_for_language, gettext, gettext_lazy
 from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from community import matching
+from community import matching, personal_fields
 from community.models import Centre, Circle, HouseholdInvitation, Member
+from community.privacy import GRACE
 from community.views import circle_context
 from config.demo_people import demo_people
 from events.models import Event, Registration
@@ -25,6 +26,46 @@ from realtime.models import Mail, Participant
 
 VENDOR = settings.ROOT / "platform/config/static/vendor"
 YEAR_S = 365 * 86_400
+
+# Whom people turn to when we do not help: by country, names in their own language.
+AUTHORITIES = [
+    (
+        gettext_lazy("Belgium"),
+        [
+            ("nl", "Gegevensbeschermingsautoriteit, Drukpersstraat 35, 1000 Brussel"),
+            ("fr", "Autorité de protection des données, rue de la Presse 35, 1000 Bruxelles"),
+        ],
+    ),
+    (
+        gettext_lazy("The Netherlands"),
+        [("nl", "Autoriteit Persoonsgegevens, Postbus 93374, 2509 AJ Den Haag")],
+    ),
+    (
+        gettext_lazy("North Rhine-Westphalia"),
+        [
+            (
+                "de",
+                "Landesbeauftragte für Datenschutz und Informationsfreiheit, Postfach 20 04 44, 40102 Düsseldorf",
+            )
+        ],
+    ),
+]
+EQUALITY_BODIES = [
+    (gettext_lazy("Belgium"), [("nl", "FOD Economie"), ("fr", "SPF Économie"), ("nl", "Unia")]),
+    (
+        gettext_lazy("The Netherlands"),
+        [("nl", "Autoriteit Consument & Markt"), ("nl", "College voor de Rechten van de Mens")],
+    ),
+    (
+        gettext_lazy("Germany"),
+        [
+            (
+                "de",
+                "Marktüberwachungsstelle der Länder für die Barrierefreiheit von Produkten und Dienstleistungen",
+            )
+        ],
+    ),
+]
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
@@ -130,18 +171,38 @@ def circle(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_GET
 def about(request: HttpRequest) -> HttpResponse:
-    return render(
-        request, "site/about.html", {"operator": settings.OPERATOR, "operator_email": settings.OPERATOR_EMAIL}
-    )
+    return render(request, "site/about.html", _operator())
 
 
 @require_GET
 def privacy(request: HttpRequest) -> HttpResponse:
-    return render(
-        request,
-        "site/privacy.html",
-        {"operator": settings.OPERATOR, "operator_email": settings.OPERATOR_EMAIL},
-    )
+    """What is kept of people, why, for whom and how long: made from the registry of personal fields. No query."""
+    context = _operator() | {
+        "authorities": AUTHORITIES,
+        "purposes": personal_fields.purposes(),
+        "grace": GRACE.days,
+        "session_cookie": settings.SESSION_COOKIE_NAME,
+        "csrf_cookie": settings.CSRF_COOKIE_NAME,
+        "session_days": settings.SESSION_COOKIE_AGE // 86_400,
+    }
+    return render(request, "site/privacy.html", context)
+
+
+@require_GET
+def imprint(request: HttpRequest) -> HttpResponse:
+    """Who runs the site: all that the environment says of them. No query."""
+    context = _operator() | {
+        "address": settings.OPERATOR_ADDRESS,
+        "phone": settings.OPERATOR_PHONE,
+        "phone_link": "".join(sign for sign in settings.OPERATOR_PHONE if sign in "+0123456789"),
+        "register": settings.OPERATOR_REGISTER,
+        "represented_by": settings.OPERATOR_REPRESENTED_BY,
+    }
+    return render(request, "site/imprint.html", context)
+
+
+def _operator() -> dict[str, Any]:
+    return {"operator": settings.OPERATOR, "operator_email": settings.OPERATOR_EMAIL}
 
 
 @require_GET
@@ -151,7 +212,7 @@ def terms(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def accessibility(request: HttpRequest) -> HttpResponse:
-    return render(request, "site/accessibility.html", {"operator_email": settings.OPERATOR_EMAIL})
+    return render(request, "site/accessibility.html", _operator() | {"authorities": EQUALITY_BODIES})
 
 
 @require_GET

@@ -42,6 +42,12 @@ ASKED_FOR: dict[str, tuple[str, ...]] = {  # by the name of the page: which meth
     "desk_roles": WRITES,
     "desk_role_withdraw": WRITES,
     "keys": WRITES,
+    "my_data": WRITES,
+    "export_file": READS,
+    "erase": WRITES,
+    "api_me": ("DELETE",),
+    "api_export": WRITES,
+    "api_job_file": READS,
 }
 
 

@@ -36,7 +36,7 @@ class Limits:
     written: timedelta
 
 
-MEMBER = Limits(timedelta(days=30), timedelta(days=90), timedelta(hours=1))
+MEMBER = Limits(timedelta(days=30), sign_ins.SESSION_KEPT, timedelta(hours=1))
 TEAM = Limits(timedelta(hours=12), timedelta(days=7), timedelta(minutes=5))
 
 

@@ -57,6 +57,10 @@ METRICS_TOKEN = os.environ.get("METRICS_TOKEN", "")
 BACKUP_KEY = os.environ.get("BACKUP_KEY", "")
 OPERATOR = os.environ.get("OPERATOR", "Euregio Circles, Hasselt")
 OPERATOR_EMAIL = os.environ.get("OPERATOR_EMAIL", "hello@example.org")
+OPERATOR_ADDRESS = os.environ.get("OPERATOR_ADDRESS", "").replace("\\n", "\n")
+OPERATOR_PHONE = os.environ.get("OPERATOR_PHONE", "")
+OPERATOR_REGISTER = os.environ.get("OPERATOR_REGISTER", "").replace("\\n", "\n")
+OPERATOR_REPRESENTED_BY = os.environ.get("OPERATOR_REPRESENTED_BY", "")
 
 INSTALLED_APPS = [
     "django.contrib.auth",

@@ -21,6 +21,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("circles/<id:pk>/", pages.circle, name="circle"),
     path("about/", pages.about, name="about"),
     path("privacy/", pages.privacy, name="privacy"),
+    path("imprint/", pages.imprint, name="imprint"),
     path("terms/", pages.terms, name="terms"),
     path("accessibility/", pages.accessibility, name="accessibility"),
     path("demo/", pages.demo, name="demo"),

@@ -17,6 +17,7 @@ OPEN_PAGES = [
         "/circles/",
         "/about/",
         "/privacy/",
+        "/imprint/",
         "/terms/",
         "/accessibility/",
         "/demo/",

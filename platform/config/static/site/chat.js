@@ -235,6 +235,8 @@ circles.on("entry", ({ kind, room, body }) => {
   if (last && kind === "message" && body) last.textContent = body.text.slice(0, 80);
 });
 circles.on("reset", here(() => location.reload()));
+// Somebody has gone for good, and their words with them: what is drawn here is no longer so.
+circles.on("entry", here(({ kind }) => kind === "forget" && location.reload()));
 circles.on("gone", here(() => {
   form?.remove();
   log.after(line("gone", "chat-note", say.gone));

@@ -1,0 +1,144 @@
+"""What is kept about members on this floor: declared for the privacy page, the export and the sweeps."""
+
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from community.personal_fields import ONLY_YOU, WITH_ACCOUNT, Basis, Neutral, Purpose, add, in_order, table
+from events import privacy
+from events.models import (
+    Attendee,
+    CalendarFeed,
+    Claim,
+    DoorHelper,
+    Event,
+    Gate,
+    GatePairing,
+    Pool,
+    Registration,
+    Scan,
+    Series,
+)
+
+KEY, LINK, COUNT, SHARED = Neutral.KEY, Neutral.LINK, Neutral.COUNT, Neutral.SHARED
+
+PARTIES = Purpose(
+    _("Registrations and who comes with you, by name and age"),
+    _("To hold your places and count each person once"),
+    Basis.CONTRACT,
+    _("You; who is named in the party; host, door and staff of that event"),
+    _("Names and ages go %(days)d days after the event; that you came stays with your account"),
+    privacy.NAMES_KEPT,
+    privacy.forget_names,
+)
+DOOR = Purpose(
+    _("Scans of your ticket, and those you made as a helper"),
+    _("To let each person in once, and to know who did"),
+    Basis.CONTRACT,
+    _("You; host, door and staff of that event"),
+    _("As long as you have an account; after that only the number who came stays"),
+)
+GATES = Purpose(
+    _("Codes by which a phone became a scanner"),
+    _("To let only phones that the host knows open a door"),
+    Basis.INTEREST,
+    ONLY_YOU,
+    _("%(days)d day"),
+    privacy.PAIRING_KEPT,
+    privacy.forget_pairings,
+)
+HOSTING = Purpose(
+    _("The events you host"),
+    _("So that people know who invites them"),
+    Basis.CONTRACT,
+    _("Everybody who may see the event"),
+    WITH_ACCOUNT,
+)
+
+DETAILS = (
+    "title description language translations venue address town timezone all_day visibility waiting_list capacity"
+    " languages for_families step_free childcare is_free price_note doors_minutes"
+)
+
+in_order(PARTIES, DOOR, GATES, HOSTING)
+add(
+    table(
+        Registration,
+        {
+            KEY: "id",
+            LINK: "event member",
+            COUNT: "next_slot serial min_serial queued_at passed_over version",
+            PARTIES: "guest_email guest_name language state party_size offer_expires_at created_at changed_at",
+        },
+        lambda pk: Registration.objects.filter(
+            Q(member=pk) | Q(pk__in=Attendee.objects.filter(member=pk).values("registration"))
+        ),
+        {"event": "event__title", "starts_at": "event__starts_at"},
+    ),
+    table(
+        Attendee,
+        {KEY: "id", LINK: "registration event member", COUNT: "slot is_live", PARTIES: "name child age"},
+        lambda pk: Attendee.objects.filter(Q(registration__member=pk) | Q(member=pk)),
+        {"event": "event__title", "child": "child__nickname"},
+    ),
+    table(
+        Scan,
+        {
+            KEY: "id digest undoes",
+            LINK: "event gate registration by",
+            COUNT: "order serial received_at is_suspect is_forced is_supervised",
+            DOOR: "kind slots at is_refused reason",
+        },
+        lambda pk: Scan.objects.filter(Q(registration__member=pk) | Q(by=pk)),
+        {"event": "event__title"},
+    ),
+    table(
+        Gate,
+        {KEY: "id digest", LINK: "event member", COUNT: "distrust_from", DOOR: "name paired_at closed_at"},
+        lambda pk: Gate.objects.filter(member=pk),
+        {"event": "event__title"},
+    ),
+    table(
+        DoorHelper,
+        {KEY: "id", LINK: "event member named_by", DOOR: "named_at"},
+        lambda pk: DoorHelper.objects.filter(member=pk),
+        {"event": "event__title"},
+    ),
+    table(
+        GatePairing,
+        {KEY: "id", LINK: "event made_by", GATES: "digest expires_at used_at"},
+        lambda pk: GatePairing.objects.filter(made_by=pk),
+        {"event": "event__title"},
+        withheld="digest",
+    ),
+    table(
+        Event,
+        {
+            KEY: "id",
+            LINK: "centre circle place series room",
+            COUNT: "version created_at updated_at sequence original_start is_changed",
+            SHARED: f"{DETAILS} starts_at ends_at state cancel_reason note search",
+            HOSTING: "host",
+        },
+        lambda pk: Event.objects.filter(host=pk),
+        {"host": "host__display_name", "event": "title", "text": "description", "starts_at": "starts_at"},
+    ),
+    table(
+        Series,
+        {
+            KEY: "id",
+            LINK: "centre circle place",
+            COUNT: "version created_at updated_at made_until ended_at",
+            SHARED: f"{DETAILS} start_date start_time minutes rrule rdates exdates skip_holidays",
+            HOSTING: "host",
+        },
+        lambda pk: Series.objects.filter(host=pk),
+        {"host": "host__display_name", "meetup": "title", "text": "description"},
+    ),
+    table(Event.partner_centres.through, {KEY: "id", LINK: "event centre"}),
+    table(Event.interests.through, {KEY: "id", LINK: "event interest"}),
+    table(Series.partner_centres.through, {KEY: "id", LINK: "series centre"}),
+    table(Series.interests.through, {KEY: "id", LINK: "series interest"}),
+    table(CalendarFeed, {LINK: "member", COUNT: "version"}),
+    table(Pool, {KEY: "id", LINK: "event", COUNT: "kind name capacity taken"}),
+    table(Claim, {KEY: "id", LINK: "registration pool", COUNT: "n"}),
+)

@@ -1,0 +1,119 @@
+"""What this floor forgets: of a member who goes, and of everybody when an event is long past."""
+
+from datetime import timedelta
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext, gettext_lazy, override
+
+from community import households, members
+from community.models import Member, Role
+from community.privacy import Duty
+from events import hosting, registration
+from events.models import Attendee, Event, Gate, GatePairing, Registration, Series
+from realtime import clock, rooms
+from realtime.ids import encode
+
+NAMES_KEPT = timedelta(days=365)
+PAIRING_KEPT = timedelta(days=1)
+PASSES_ON = gettext_lazy("The manager of its centre becomes its host.")
+CALLED_OFF = gettext_lazy("It is called off: its centre has nobody who could take it over.")
+
+
+def duties(member: Member) -> list[Duty]:
+    """The coming events the member hosts, and what becomes of each. At most one query more than there are centres."""
+    coming = Event.objects.filter(host=member, state=Event.State.PUBLISHED).upcoming()
+    heirs: dict[int, Member | None] = {}
+    found = []
+    for event in coming:
+        if event.centre_id not in heirs:
+            heirs[event.centre_id] = _heir(event.centre_id, member)
+        becomes = PASSES_ON if heirs[event.centre_id] else CALLED_OFF
+        found.append(Duty(event.text("title"), event.get_absolute_url(), becomes))
+    return found
+
+
+def forget(member: Member) -> None:
+    """A member goes for good: their places are free, their names gone, their events somebody else's. Idempotent."""
+    _give_back(member)
+    _hand_on(member)
+    with transaction.atomic():
+        _make_nameless(member)
+
+
+def forget_names() -> int:
+    """The sweep: a year after an event nobody's name or age is left of its parties. Returns how many names went."""
+    since = clock.now() - NAMES_KEPT
+    past = Event.objects.filter(Q(ends_at__lt=since) | Q(ends_at=None, starts_at__lt=since)).values("pk")
+    _unname_guests(Registration.objects.filter(event__in=past, member=None))
+    Gate.objects.filter(event__in=past).exclude(name="").update(name="")
+    named = Attendee.objects.filter(event__in=past).exclude(name="", age=None)
+    return named.update(name="", age=None)
+
+
+def forget_pairings() -> int:
+    """The sweep: codes that made a phone a gate go a day after they ran out. Returns how many. One query."""
+    return GatePairing.objects.filter(expires_at__lt=clock.now() - PAIRING_KEPT).delete()[0]
+
+
+def _heir(centre_id: int, member: Member) -> Member | None:
+    """Who takes over what the member hosted: the manager of the centre, else somebody of its staff. One query."""
+    desk = Role.objects.filter(centre=centre_id, member__is_active=True).exclude(member=member)
+    first = desk.order_by("kind", "granted_at", "pk").select_related("member").first()  # manager < staff
+    return first.member if first else None
+
+
+def _give_back(member: Member) -> None:
+    """Cancel what is still to come, for the member's whole party; step out of the parties of others."""
+    mine = Q(member=member) | Q(attendees__member=member, attendees__is_live=True)
+    coming = Registration.objects.live().filter(mine).order_by("pk").distinct()
+    for pk in list(coming.values_list("pk", flat=True)):
+        try:
+            registration.cancel(member, pk)
+        except ValidationError:
+            continue  # it is over, or they are in already: nothing to give back, only to be made nameless
+
+
+def _hand_on(member: Member) -> None:
+    for meetup in Series.objects.filter(host=member):
+        heir = _heir(meetup.centre_id, member)
+        ended = {} if heir else {"ended_at": meetup.ended_at or clock.now()}
+        Series.objects.filter(pk=meetup.pk).update(host=heir or members.nobody(), **ended)
+    for pk in list(Event.objects.filter(host=member).order_by("pk").values_list("pk", flat=True)):
+        with transaction.atomic():
+            _hand_on_event(member, pk)
+
+
+def _hand_on_event(member: Member, pk: int) -> None:
+    Event.objects.select_for_update().only("pk").get(pk=pk)
+    event = Event.objects.select_related("place", "centre", "host", "room").get(pk=pk)
+    heir = _heir(event.centre_id, member)
+    if heir is None and event.state == Event.State.PUBLISHED and not event.is_over:
+        with override(event.language):
+            reason = gettext("The host is no longer here.")
+        hosting.strike(event, reason)
+    Event.objects.filter(pk=pk).update(host=heir or members.nobody(), version=event.version + 1)
+    if heir is not None and event.room is not None and not event.is_over:
+        rooms.enter(event.room, heir)
+
+
+def _make_nameless(member: Member) -> None:
+    """Parties of the past keep their size; nobody is named in them by this member, and the member in nobody's."""
+    mine = Registration.objects.filter(member=member)
+    theirs_to_name = Attendee.objects.filter(Q(member=None) | Q(member=member), registration__in=mine)
+    theirs_to_name.update(name="", age=None, child=None)
+    Attendee.objects.filter(member=member).update(name="", age=None, member=None)
+    home = households.of(member)
+    if home is not None and len(households.adults_of(home)) == 1:
+        Attendee.objects.filter(child__household=home).update(name="", age=None, child=None)
+    _unname_guests(mine | Registration.objects.filter(guest_email__iexact=member.email))
+    Gate.objects.filter(member=member).update(name="", closed_at=clock.now())
+
+
+def _unname_guests(rows: QuerySet[Registration]) -> None:
+    """A registration must name somebody: these name an address that is none and says nothing."""
+    for pk in list(rows.exclude(guest_email__endswith="@erased.invalid").values_list("pk", flat=True)):
+        Registration.objects.filter(pk=pk).update(
+            member=None, guest_email=f"{encode(pk)}@erased.invalid", guest_name="", language="en"
+        )

@@ -1,0 +1,172 @@
+"""A whole life on the site: something in every table that keeps anything of a member, each text with a mark of its own."""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import count
+
+from allauth.account.models import EmailAddress, EmailConfirmation
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
+from django.contrib.auth.models import Group, Permission
+from django.contrib.sessions.backends.db import SessionStore
+from django.db.models import CharField, EmailField, JSONField, TextField
+
+from community import audit, households, personal_fields, privacy, sign_ins
+from community.models import Circle, CircleMembership, Consent, Export, Member, Role
+from config.models import IdempotentAnswer
+from events import gates
+from events.models import DoorHelper, Event, Gate, GatePairing, Scan, Series
+from events.registration import Person, register
+from realtime import chat, clock, keys, notify
+from realtime.models import Mail
+from tests.factories import (
+    make_centre,
+    make_child,
+    make_circle,
+    make_event,
+    make_household,
+    make_interest,
+    make_member,
+    make_place,
+)
+
+# Words the program writes and reads: a mark in their place would be no language, no zone, no reason.
+READ_BY_PROGRAM = {"language", "about_language", "time_zone", "reason"}
+
+
+@dataclass
+class Life:
+    """A member, what was made of them, and the mark that stands in each text: `zqa001`, `zqa002`, …"""
+
+    member: Member
+    event: Event
+    circle: Circle
+    letter: str
+    marks: dict[str, str] = field(default_factory=dict)  # table.field → mark
+
+    @property
+    def mark(self) -> str:
+        """How every mark of this life begins."""
+        return f"zq{self.letter}"
+
+
+def make_life(letter: str, *others: Member) -> Life:
+    """A member who does everything there is to do, in one circle and at one event with `others`."""
+    centre = make_centre()
+    member = make_member(
+        email=f"zq{letter}mail@example.org",
+        display_name=f"zq{letter}name",
+        lives=make_place("Hasselt"),
+        works=make_place("Genk"),
+        centre=centre,
+        interests=[make_interest("walking")],
+    )
+    _rights(member, centre)
+    home = make_household(member)
+    make_child(home)
+    households.invite(member, f"zq{letter}friend@example.org")
+    circle = make_circle(*others, host=member)
+    _talk(member, circle, others)
+    event = _events(member, circle)
+    _leftovers(member, event)
+    life = Life(member, event, circle, letter)
+    life.marks = dict(_put_marks(life))
+    member.refresh_from_db()
+    return life
+
+
+def _rights(member: Member, centre: object) -> None:
+    Role.objects.create(member=member, centre=centre, kind=Role.Kind.STAFF, granted_by=member)
+    member.groups.add(Group.objects.get_or_create(name="night shift")[0])
+    member.user_permissions.add(Permission.objects.earliest("pk"))
+    sign_ins.issue_token(member, "my program")
+    Authenticator.objects.create(user=member, type=Authenticator.Type.TOTP, data={"secret": "x"})
+    address = EmailAddress.objects.get(user=member)
+    EmailConfirmation.objects.create(email_address=address, key=uuid.uuid4().hex, sent=clock.now())
+    session = SessionStore()
+    session["_auth_user_id"] = str(member.pk)
+    session.create()
+    UserSession.objects.create(user=member, ip="192.0.2.1", session_key=session.session_key, user_agent="x")
+
+
+def _talk(member: Member, circle: Circle, others: tuple[Member, ...]) -> None:
+    said, _known = chat.post(member, circle.room_id, "hello", uuid.uuid4())
+    chat.edit(member, circle.room_id, said.seq, "hello all", uuid.uuid4())
+    for other in others:
+        theirs, _known = chat.post(other, circle.room_id, "welcome", uuid.uuid4())
+        chat.react(member, circle.room_id, theirs.seq, "👍", True, uuid.uuid4())
+
+
+def _events(member: Member, circle: Circle) -> Event:
+    event = make_event(host=member, circle=circle)
+    Series.objects.create(
+        title="Meetup",
+        language="en",
+        host=member,
+        centre=event.centre,
+        start_date=clock.now().date(),
+        start_time=clock.now().time(),
+    )
+    mine = register(member, event.pk, [Person(), Person(name="a guest", age=7)])
+    gate = Gate.objects.create(event=event, name="a phone", member=member)
+    Scan.objects.create(
+        id=uuid.uuid4(),
+        event=make_event(),  # a scan at the event itself would hold its places for good
+        order=1,
+        gate=gate,
+        by=member,
+        kind="in",
+        registration=mine,
+        at=clock.now(),
+        digest="x",
+        slots=1,
+    )
+    DoorHelper.objects.create(event=event, member=member, named_by=member)
+    gates.pair(member, event.pk)
+    return event
+
+
+def _leftovers(member: Member, event: Event) -> None:
+    notify.mail_rendered(
+        "hello", to=member.email, language="en", claim=str(uuid.uuid4()), words=("Hi", "You"), member=member
+    )
+    keys.make("hello", event.pk, member=member, expires_at=clock.now() + timedelta(days=1))
+    IdempotentAnswer.objects.create(
+        actor=member, method="POST", path="/api/v1/circles/", key=uuid.uuid4(), digest="x", body="{}"
+    )
+    audit.record(audit.Action.SIGNED_IN, actor=member)
+    Export.objects.create(member=member)
+    privacy.ask_erasure(member)
+    assert Consent.objects.filter(member=member).exists()
+    assert GatePairing.objects.filter(made_by=member, event=event).exists()
+    assert CircleMembership.objects.filter(member=member).exists()
+    assert Mail.objects.filter(member=member).count() > 1
+
+
+def _put_marks(life: Life) -> Iterator[tuple[str, str]]:
+    """Put a mark in every personal text of every table there is: what the registry knows, and only that."""
+    number = count(1)
+    for table in personal_fields.tables():
+        if table.rows is None:
+            continue
+        rows = table.rows(life.member.pk)
+        assert rows.exists(), f"{table.name}: nothing of the member to look for"
+        for name in table.personal:
+            column = table.model._meta.get_field(name)
+            is_text = isinstance(column, CharField | TextField | JSONField)
+            if not is_text or column.choices or name in READ_BY_PROGRAM or name in table.withheld:
+                continue
+            mark = f"zq{life.letter}{next(number):03}"
+            value: object = f"{mark}@example.org" if isinstance(column, EmailField) else mark
+            if isinstance(column, JSONField):
+                value = [mark]
+            for row in rows:
+                type(row).objects.filter(pk=row.pk).update(**{name: value})
+                rows = table.rows(life.member.pk)
+            yield f"{table.name}.{name}", mark
+
+
+def later(days: float) -> timedelta:
+    return timedelta(days=days)
