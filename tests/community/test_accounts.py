@@ -428,3 +428,10 @@ def test_who_has_an_authenticator_app_is_asked_for_it_and_may_use_a_passkey_inst
     assert "Use your passkey" in page
     key.delete()
     assert "Use your passkey" not in elsewhere.get(answer["Location"]).content.decode()
+
+
+def test_signing_out_tells_the_browser_to_forget_what_it_kept(client: Client):
+    client.force_login(make.make_member())
+    answer = client.post("/accounts/logout/")
+    assert answer.headers["Clear-Site-Data"] == '"cache", "storage"'
+    assert client.get("/accounts/login/").headers.get("Clear-Site-Data") is None

@@ -15,7 +15,7 @@ from events.registration import Person, cancel, change_party, register
 from realtime import clock
 from realtime.models import Mail, Participant
 from tests.events.doors import code, gate, open_event, reading
-from tests.factories import make_child, make_event, make_household, make_member, make_place
+from tests.factories import make_child, make_client, make_event, make_household, make_member, make_place
 
 pytestmark = pytest.mark.django_db
 ME = Person()
@@ -385,3 +385,20 @@ def test_who_was_let_in_cannot_give_the_place_back() -> None:
     cancel(ben, found.pk)  # he is not there yet
     found.refresh_from_db()
     assert (found.state, found.party_size, taken(event)) == ("confirmed", 1, 1)
+
+
+def test_who_is_named_by_somebody_else_hears_of_it_sees_it_and_steps_out_by_themselves() -> None:
+    """Also long after they signed in: nobody has to show again who they are to leave a party."""
+    partner, owner = make_member(), make_member(display_name="Ada")
+    make_household(owner, partner)
+    made = register(owner, make_event(title="Picnic").pk, [Person(), Person(member_id=partner.pk)])
+    assert "Picnic" in Mail.objects.get(member=partner, kind="event_registered").subject
+    browser = make_client(partner, minutes_ago=60)
+    page = browser.get("/events/mine/").content.decode()
+    assert "Picnic" in page
+    assert "Ada named you" in page
+    assert "I cannot come" in browser.get(f"/registrations/{made.public_id}/").content.decode()
+    browser.post(f"/registrations/{made.public_id}/cancel/")
+    made.refresh_from_db()
+    assert (made.state, made.party_size) == ("confirmed", 1)
+    assert "Picnic" not in browser.get("/events/mine/").content.decode()

@@ -66,6 +66,32 @@ function oneSubmitAtATime() {
   });
 }
 
+// Signing out empties what this browser keeps. Scans or messages that still wait to be sent would be lost: ask first.
+async function waiting(name, store) {
+  const known = (await indexedDB.databases?.()) ?? [];
+  if (!known.some((one) => one.name === name)) return 0;
+  return new Promise((resolve) => {
+    const opening = indexedDB.open(name);
+    opening.onerror = () => resolve(0);
+    opening.onsuccess = () => {
+      const counting = opening.result.transaction(store).objectStore(store).count();
+      counting.onsuccess = () => resolve(counting.result);
+      counting.onerror = () => resolve(0);
+    };
+  });
+}
+
+function asksBeforeLosing(form) {
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const unsent = await Promise.all([waiting("door", "queue"), waiting("circles", "outbox")]).catch(() => [0]);
+    if (unsent.some(Boolean) && !confirm(form.dataset.unsent)) return;
+    sessionStorage.setItem("signed-out", Date.now()); // the line that now ends need not load this page again
+    form.submit();
+  });
+}
+
+for (const form of document.querySelectorAll("form[data-unsent]")) asksBeforeLosing(form);
 for (const box of document.querySelectorAll("[data-theme-switch]")) themeSwitch(box);
 for (const notice of document.querySelectorAll("[data-offline]")) offlineNotice(notice);
 document.querySelector("[data-focus]")?.focus();
