@@ -1,9 +1,13 @@
 """How a line of the log looks: readable on a terminal, JSON in production; no text, code or address of a person in either."""
 
 import logging
+import re
 
 import structlog
 from django.conf import settings
+
+# Addresses that are keys: whoever reads the log could open them.
+KEYS_IN_PATHS = re.compile(r"(/calendar/)[^\s\"'?]+")
 
 # What a line of the security log may carry; whatever else is handed to the logger stays out.
 SECURITY_FACTS = ("actor", "subject", "centre", "target", "route", "status")
@@ -33,6 +37,15 @@ def _formatter(last: structlog.types.Processor, *more: structlog.types.Processor
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
+            _without_keys,
             last,
         ],
     )
+
+
+def _without_keys(
+    _logger: object, _method: str, line: structlog.types.EventDict
+) -> structlog.types.EventDict:
+    """A line with "…" where the address of a calendar has its key: Django names the path of a request that failed."""
+    shown = {name: KEYS_IN_PATHS.sub(r"\1…", text) for name, text in line.items() if isinstance(text, str)}
+    return {**line, **shown}
