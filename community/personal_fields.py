@@ -104,6 +104,7 @@ def table(
 
 
 _tables: dict[type[Model], Table] = {}
+_LAST = (99, 0)
 
 
 def add(*tables: Table) -> None:
@@ -113,14 +114,18 @@ def add(*tables: Table) -> None:
 
 
 def tables() -> list[Table]:
-    """All declarations, the lowest floor first."""
-    return list(_tables.values())
+    """All declarations: in the order of the page, those that hold nothing personal at the end."""
+    return sorted(_tables.values(), key=lambda one: min(map(_place, one.personal.values()), default=_LAST))
 
 
 def purposes() -> list[Purpose]:
     """What personal fields are kept for, each once, in the order of the page."""
     seen = {purpose: None for one in tables() for purpose in one.personal.values()}
-    return sorted(seen, key=lambda purpose: _ORDER.get(purpose, len(_ORDER)))
+    return sorted(seen, key=_place)
+
+
+def _place(purpose: Purpose) -> tuple[int, int]:
+    return _ORDER.get(purpose, _LAST)
 
 
 def sweeps() -> Iterator[Callable[[], int]]:
@@ -128,13 +133,13 @@ def sweeps() -> Iterator[Callable[[], int]]:
     yield from {purpose.sweep: None for purpose in purposes() if purpose.sweep}
 
 
-_ORDER: dict[Purpose, int] = {}
+_ORDER: dict[Purpose, tuple[int, int]] = {}
 
 
-def in_order(*listed: Purpose) -> None:
-    """These purposes stand on the page in this order, behind those named before."""
-    for purpose in listed:
-        _ORDER.setdefault(purpose, len(_ORDER))
+def in_order(rank: int, *listed: Purpose) -> None:
+    """These purposes stand on the page in this order, before those of a higher rank."""
+    for place, purpose in enumerate(listed):
+        _ORDER[purpose] = (rank, place)
 
 
 # What several floors say alike

@@ -59,7 +59,7 @@ DETAILS = (
     " languages for_families step_free childcare is_free price_note doors_minutes"
 )
 
-in_order(PARTIES, DOOR, GATES, HOSTING)
+in_order(2, PARTIES, DOOR, GATES, HOSTING)
 add(
     table(
         Registration,

@@ -18,7 +18,7 @@ ANSWERS = Purpose(
     idempotency.forget_old,
 )
 
-in_order(ANSWERS)
+in_order(4, ANSWERS)
 add(
     table(
         IdempotentAnswer,

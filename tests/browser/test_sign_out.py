@@ -38,8 +38,11 @@ def live_through_a_day(visitor: Visitor) -> str:
     visitor.page.reload()  # now through the service worker, which keeps it
     visitor.page.locator(".ticket__code svg").wait_for()
     visitor.goto("/chat/").locator('main a[href^="/chat/"]').first.click()
-    visitor.page.locator("textarea").press_sequentially("a draft nobody has seen")
-    return "a draft nobody has seen"
+    visitor.page.locator(".chat-log [data-seq]").first.wait_for()  # drawn by the script
+    draft = "a draft nobody has seen"
+    visitor.page.locator("textarea").fill(draft)
+    visitor.page.wait_for_function("words => Object.values(localStorage).includes(words)", arg=draft)
+    return draft
 
 
 def test_nothing_of_a_person_stays_in_the_browser(visit: Visit):

@@ -89,6 +89,11 @@ def translation_of(text: str) -> str:
     return text.replace("&", "&amp;").replace("'", "&#x27;").replace('"', "&quot;")
 
 
+def test_each_purpose_has_its_place_and_the_address_comes_first():
+    assert set(personal_fields._ORDER) == set(personal_fields.purposes())
+    assert str(personal_fields.purposes()[0].what) == "E-mail address"
+
+
 @pytest.mark.django_db
 def test_a_retention_on_the_page_is_the_number_the_sweep_uses(client: Client):
     purpose = next(purpose for purpose in personal_fields.purposes() if purpose.kept)
