@@ -1,7 +1,9 @@
 """Being forgotten: nothing of a member is left anywhere, and nothing of anybody else is lost."""
 
 import sys
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -13,7 +15,7 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.test import Client
 
 from community import circles, households, privacy
@@ -184,6 +186,60 @@ def test_who_is_being_erased_can_say_nothing_more():
     privacy.erase(gone.pk)
     with pytest.raises(Room.DoesNotExist):
         chat.post(gone, room.pk, "one more thing", uuid.uuid4())
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_what_is_written_between_two_steps_is_forgotten_too(monkeypatch: pytest.MonkeyPatch, guarded: bool):
+    """The last step looks once more, under the lock of the member. With that look left out, the words stay."""
+    gone = make_member()
+    room = make_room(gone, make_member())
+    passes: list[int] = []
+    really = chat.forget
+
+    def forget(member_id: int) -> None:
+        passes.append(member_id)
+        if len(passes) == 1:
+            really(member_id)
+            rooms.enter(room, gone)  # a request that was under way when the doors were shut
+            chat.post(gone, room.pk, "slipped through", uuid.uuid4())
+        elif guarded:
+            really(member_id)
+
+    monkeypatch.setattr(chat, "forget", forget)
+    privacy.erase(gone.pk)
+    assert Entry.objects.filter(text="slipped through").exists() is not guarded
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_keeps_writing_while_being_erased_leaves_nothing_behind():
+    gone, stays = make_member(), make_member()
+    room = make_room(gone, stays)
+    began = threading.Event()
+
+    def write() -> int:
+        said = 0
+        try:
+            for number in range(2_000):
+                chat.post(gone, room.pk, f"secret {number}", uuid.uuid4())
+                said += 1
+                began.set()
+        except (Room.DoesNotExist, IntegrityError):
+            return said
+        finally:
+            began.set()
+            connection.close()
+        return said
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        assert began.wait(20)
+        privacy.erase(gone.pk)
+        said = writing.result(60)
+    assert 0 < said < 2_000, "they were still writing when the room was left"
+    assert not Entry.objects.filter(text__startswith="secret").exists()
+    assert Entry.objects.filter(room=room, kind="message", author=None).count() == said
+    seqs = list(Entry.objects.filter(room=room).order_by("seq").values_list("seq", flat=True))
+    assert seqs == list(range(1, len(seqs) + 1))
 
 
 # Others
