@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -12,7 +13,7 @@ from community.models import Member, Role
 from community.privacy import Duty
 from events import hosting, registration
 from events.models import Attendee, Event, Gate, GatePairing, Registration, Series
-from realtime import clock, rooms
+from realtime import clock, notify, rooms
 from realtime.ids import encode
 
 NAMES_KEPT = timedelta(days=365)
@@ -80,12 +81,27 @@ def _hand_on(member: Member) -> None:
         heir = _heir(meetup.centre_id, member)
         ended = {} if heir else {"ended_at": meetup.ended_at or clock.now()}
         Series.objects.filter(pk=meetup.pk).update(host=heir or members.nobody(), **ended)
-    for pk in list(Event.objects.filter(host=member).order_by("pk").values_list("pk", flat=True)):
+    passed: dict[Member, list[Event]] = {}
+    for pk in list(
+        Event.objects.filter(host=member).order_by("starts_at", "pk").values_list("pk", flat=True)
+    ):
         with transaction.atomic():
-            _hand_on_event(member, pk)
+            event, heir = _hand_on_event(member, pk)
+        if heir is not None and event.state == Event.State.PUBLISHED and not event.is_over:
+            passed.setdefault(heir, []).append(event)
+    for heir, events in passed.items():
+        notify.mail(
+            "event_inherited",
+            to=heir.email,
+            language=heir.language,
+            claim=f"event_inherited:{events[0].public_id}:{events[0].version}:{heir.public_id}",
+            context={"events": events, "url": f"{settings.PUBLIC_URL}/events/mine/"},
+            member=heir,
+        )
 
 
-def _hand_on_event(member: Member, pk: int) -> None:
+def _hand_on_event(member: Member, pk: int) -> tuple[Event, Member | None]:
+    """Give one event to the heir, or call it off when there is none; in one transaction. (event as it was, heir)."""
     Event.objects.select_for_update().only("pk").get(pk=pk)
     event = Event.objects.select_related("place", "centre", "host", "room").get(pk=pk)
     heir = _heir(event.centre_id, member)
@@ -96,6 +112,7 @@ def _hand_on_event(member: Member, pk: int) -> None:
     Event.objects.filter(pk=pk).update(host=heir or members.nobody(), version=event.version + 1)
     if heir is not None and event.room is not None and not event.is_over:
         rooms.enter(event.room, heir)
+    return event, heir
 
 
 def _make_nameless(member: Member) -> None:

@@ -267,6 +267,9 @@ def test_events_pass_to_the_manager_of_the_centre():
     privacy.erase(host.pk)
     event.refresh_from_db()
     assert (event.host, event.state) == (manager, Event.State.PUBLISHED)
+    told = Mail.objects.get(kind="event_inherited", member=manager)
+    assert "You host 1 more event now" in told.subject
+    assert event.title in told.text
 
 
 def test_events_without_an_heir_are_called_off_and_their_guests_are_told():
