@@ -30,6 +30,7 @@ OPEN_PAGES = [
 OWN_PAGES = {
     "member": [
         *("/", "/events/", "/events/mine/", "/circles/", "/chat/", "/me/", "/me/profile/", "/me/household/"),
+        *("/me/data/", "/me/data/erase/"),
         *("/welcome/1/", "/welcome/2/", "/welcome/3/", "/welcome/4/"),
         *("/accounts/email/", "/accounts/sessions/", "/accounts/2fa/", "/me/keys/", "/me/log/"),
     ],
