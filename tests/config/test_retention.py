@@ -29,8 +29,8 @@ from events import kept as events_kept
 from events.models import Attendee, Event, GatePairing
 from events.registration import Person, register
 from realtime import clock as our_clock
-from realtime import notify
-from realtime.models import Mail
+from realtime import keys, notify
+from realtime.models import Mail, MailedKey
 from tests.factories import make_event, make_member, make_newcomer
 
 pytestmark = pytest.mark.django_db
@@ -88,6 +88,11 @@ EACH = [
         HouseholdInvitation.objects.count,
     ),
     Kept(kept.MAILS, _sent_mail, lambda: Mail.objects.filter(text__contains="Ada").count()),
+    Kept(
+        kept.MAILED_KEYS,
+        lambda: keys.make("cancel", 1, expires_at=our_clock.now()),
+        MailedKey.objects.count,
+    ),
     Kept(kept.DEVICES, _session, UserSession.objects.count),
     Kept(
         kept.SECURITY,
