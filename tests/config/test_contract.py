@@ -18,9 +18,10 @@ from drf_spectacular.generators import SchemaGenerator
 from hypothesis import HealthCheck, settings
 from schemathesis import Case, GenerationMode
 
+from community import places
 from events import gates
 from realtime import ids
-from tests.config.small_region import ROLES, Region, make_region
+from tests.config.small_region import ROLES, Region, make_region, patient
 
 pytestmark = pytest.mark.django_db
 
@@ -40,6 +41,8 @@ def region(django_db_setup: None, django_db_blocker: Any) -> Iterator[Region]:
     with django_db_blocker.unblock():
         yield make_region()
         call_command("flush", interactive=False)
+        places.load_places()
+        places.load_interests()
     for signal in ends:
         signal.connect(close_old_connections)
 
@@ -129,6 +132,7 @@ def test_every_operation_answers_as_described(case: Case, region: Region):
         if role == "stranger" and not lets_strangers_in(case.operation.definition.raw):
             continue
         cache.clear()  # no limit of so many a minute shall answer instead
+        patient()
         with transaction.atomic():
             if case.meta and case.meta.generation.mode is GenerationMode.POSITIVE:
                 make_sense(case, region)
