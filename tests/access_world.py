@@ -11,7 +11,7 @@ from allauth.mfa.models import Authenticator
 from django.test import Client
 
 from community import sign_ins
-from community.models import CircleMembership, HouseholdInvitation, Member, Role
+from community.models import CircleMembership, Export, HouseholdInvitation, Member, Role
 from events import calendars, gates, hosting
 from events.models import DoorHelper, Event
 from events.registration import Person, register
@@ -178,4 +178,10 @@ def _home(people: dict[str, Member]) -> dict[str, str]:
     made = Passkey().made_for({"publicKey": {"rp": {"id": "localhost"}, "challenge": "AAAA"}})
     data = {"name": "My phone", "credential": json.loads(made)}
     passkey = Authenticator.objects.create(user=guest, type=Authenticator.Type.WEBAUTHN, data=data)
-    return {"child": child.public_id, "invitation": invitation.public_id, "passkey": str(passkey.pk)}
+    export = Export.objects.create(member=guest, state=Export.State.DONE, done_at=clock.now())
+    return {
+        "child": child.public_id,
+        "invitation": invitation.public_id,
+        "passkey": str(passkey.pk),
+        "export": export.public_id,
+    }

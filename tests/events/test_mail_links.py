@@ -11,8 +11,8 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.test import Client
 
-from community import circles, households, roles
-from community.models import Member, Role
+from community import circles, households, privacy, roles
+from community.models import Erasure, Member, Role
 from events import checkin, desk, hosting, registration
 from events.checkin import DeviceClock
 from events.registration import Person, register
@@ -92,6 +92,27 @@ def every_mail() -> None:
     roles.withdraw(manager, centre.pk, ben.pk)
     entry, _known = chat.post(ana, circle.room.pk, "Rude", uuid4())
     chat.hide(host, circle.room.pk, entry.seq, uuid4(), "Not kind")
+    leave_and_come_back_never()
+
+
+def leave_and_come_back_never() -> None:
+    """Somebody who looked after a circle and an event goes; somebody else has not been here for two years."""
+    event = make_event()
+    make_manager(event.centre)
+    make_circle(make_member(), host=event.host)
+    privacy.ask_erasure(event.host)
+    Erasure.objects.update(due_at=now() + timedelta(days=1))
+    privacy.remind_due()
+    mails = list(Mail.objects.filter(member=event.host))
+    privacy.erase(event.host.pk)
+    stays = make_member()
+    for mail in mails:  # theirs went with them, and had links like all others
+        mail.member, mail.to = stays, stays.email
+        mail.save(force_insert=True)
+    Member.objects.filter(pk=make_member().pk).update(
+        last_login=now() - privacy.UNUSED_WARNED - timedelta(days=1)
+    )
+    privacy.close_unused()
 
 
 def test_following_every_link_of_every_mail_changes_nothing(client: Client) -> None:
