@@ -8,7 +8,8 @@ from uuid import uuid4
 
 from django.db import connection
 
-from community.models import Centre, Circle, Interest, Member, Place
+from community import exports
+from community.models import Centre, Circle, Export, Interest, Member, Place
 from community.sign_ins import issue_token
 from events import gates, hosting
 from events.models import Event, Gate, Registration, Series
@@ -46,6 +47,7 @@ class Region:
     series: Series
     registrations: list[Registration]
     gate: Gate
+    export: Export
     tokens: dict[str, str]
 
     @property
@@ -58,6 +60,7 @@ class Region:
             "circles": self.circle.pk,
             "rooms": self.room.pk,
             "gates": self.gate.pk,
+            "jobs": self.export.pk,
         }
 
     @cached_property
@@ -125,6 +128,8 @@ def make_region() -> Region:
     )
     registrations = [make_registration(event, member, guests=1) for event in (events[0], events[3])]
     gate = gates.open_gate(gates.pair(manager, events[3].pk), "Front")[0]
+    export = exports.ask(member)
+    exports.make_due()
     return Region(
         member=member,
         manager=manager,
@@ -137,5 +142,6 @@ def make_region() -> Region:
         series=meetup,
         registrations=registrations,
         gate=gate,
+        export=export,
         tokens={"member": issue_token(member, "test"), "manager": issue_token(manager, "test")},
     )
