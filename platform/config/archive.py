@@ -27,8 +27,11 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Field, JSONField, Model
 from django.utils.duration import duration_iso_string
 
+from community.models import Export, ExportPart
+
 FORMAT, VERSION = "euregio-circles backup", 1
-LEFT_OUT = {Session, UserSession}  # who is signed in: of no use later, but for a thief
+# Who is signed in, and copies made for members to take away: of no use later, but for a thief.
+LEFT_OUT = {Session, UserSession, Export, ExportPart}
 PIECE = 1 << 18
 GZIP = 31  # zlib's word for a gzip header
 

@@ -1,13 +1,13 @@
 """Bring a backup back: all of it or nothing, and nothing of it that must not live again.
 
 The whole file is read and checked before anything is touched; then it replaces every row in one transaction, so
-that a restore that is killed leaves what was there. What was taken back since (tokens, gates) stays taken back,
-everybody signs in anew, and the site begins a new epoch.
+that a restore that is killed leaves what was there. Who was erased since is erased again before anybody can look,
+what was taken back (tokens, gates) stays taken back, everybody signs in anew, and the site begins a new epoch.
 """
 
 import base64
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from io import BufferedIOBase
 from pathlib import Path
@@ -20,12 +20,13 @@ from django.db import connection, transaction
 from django.db.models import Model
 from pyrage.x25519 import Identity
 
-from community.models import ApiToken, Centre, Member
+from community import privacy
+from community.models import ApiToken, Centre, Erasure, Member
 from config import archive
 from config.archive import Column, Unusable
 from config.backup import Say
 from events.models import Gate
-from realtime import rooms
+from realtime import clock, rooms
 from realtime.models import Mail
 
 CHUNK = 1000
@@ -164,9 +165,12 @@ def check(source: BufferedIOBase, key: Identity) -> str:
     return digest
 
 
-def restore(source: BufferedIOBase, key: Identity, *, send_queued: bool, say: Say) -> int:
+def restore(
+    source: BufferedIOBase, key: Identity, *, erased: Collection[int] = (), send_queued: bool, say: Say
+) -> int:
     """Replace everything by the backup; gives the new epoch. Raises Unusable, and then nothing is changed.
 
+    `erased`: numbers of members who must not come back, besides those this database knows of.
     Holds 1,000 rows at a time. Nobody else may be at work meanwhile: on PostgreSQL it waits 3 s for them.
     """
     say("checking")
@@ -179,11 +183,13 @@ def restore(source: BufferedIOBase, key: Identity, *, send_queued: bool, say: Sa
     try:
         with transaction.atomic():
             above, tokens, gates = rooms.epoch(), revoked_tokens(), closed_gates()
+            asked = list(Erasure.objects.all()) if is_inhabited() else None
             empty()
             if archive.read(source, key, Load(fresh, say)) != digest:
                 raise Unusable("The backup changed while it was read.")
             reset_sequences()
             take_back(tokens, gates)
+            erase_again(asked, erased, say)
             if not send_queued:
                 drop_mail()
             epoch = rooms.new_epoch(above)
@@ -231,6 +237,26 @@ def take_back(tokens: dict[str, datetime | None], gates: dict[int, datetime | No
         ApiToken.objects.filter(digest=digest, revoked_at=None).update(revoked_at=moment)
     for pk, moment in gates.items():
         Gate.objects.filter(pk=pk, closed_at=None).update(closed_at=moment)
+
+
+def erase_again(asked: list[Erasure] | None, erased: Collection[int], say: Say) -> None:
+    """Forget once more whoever was erased after the backup, and keep what was asked for since.
+
+    `asked` is what the replaced database knew; None: it was empty. A wish that only the backup knows was taken back
+    since, or that database was older: it is due anew in 14 days, with a mail before that says how to stay.
+    """
+    gone = set(erased)
+    if asked is not None:
+        known = [erasure.member_id for erasure in asked]
+        Erasure.objects.filter(member_id__in=known).delete()
+        Erasure.objects.filter(done_at=None).update(due_at=clock.now() + privacy.GRACE, reminded_at=None)
+        for erasure in asked:
+            erasure.pk = None
+        Erasure.objects.bulk_create(asked)
+        gone |= {erasure.member_id for erasure in asked if erasure.done_at}
+    for member_id in gone:
+        privacy.erase(member_id)
+    say(f"erased again: {len(gone)}")
 
 
 def drop_mail() -> int:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,14 +22,15 @@ from django.db.models import AutoField, BigAutoField
 from django.test import Client
 from pyrage.x25519 import Identity
 
-from community.models import ApiToken, Member
+from community import exports, privacy
+from community.models import ApiToken, Erasure, Export, ExportPart, Member
 from community.sign_ins import issue_token, member_for_token
 from config import archive, backup
 from config.management.commands.backup import Command as Backup
 from events.gates import gate_for_token, open_gate, pair
 from events.models import Event, Gate
 from realtime import chat, clock, notify, rooms
-from realtime.models import Mail, Room, Site
+from realtime.models import Entry, Mail, Room, Site
 from tests.factories import make_event, make_member, make_room
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -406,6 +408,63 @@ def test_what_was_taken_back_stays_taken_back(tmp_path, key_file):
     assert Event.objects.get().title != "Changed since"
     assert member_for_token(kept) == member and member_for_token(revoked) is None
     assert gate_for_token(open_) is not None and gate_for_token(closed) is None
+
+
+def test_who_was_erased_after_the_backup_does_not_come_back(tmp_path, key_file):
+    member, other = make_member(), make_member()
+    chat.post(member, make_room(member, other).pk, "Words of mine", uuid4())
+    path = back_up(tmp_path / "a.age")
+    privacy.erase(member.pk)
+    done_at = Erasure.objects.get().done_at
+    out = io.StringIO()
+    call_command("erased", stdout=out)
+    numbers = tmp_path / "erased"
+    numbers.write_text(out.getvalue())
+
+    def is_back() -> bool:
+        return (
+            Member.objects.filter(pk=member.pk).exists()
+            or Entry.objects.filter(text="Words of mine").exists()
+        )
+
+    restore(path, key_file, replace=True)  # this database knows it
+    assert not is_back() and Member.objects.filter(pk=other.pk).exists()
+    assert Erasure.objects.get().done_at == done_at
+
+    call_command("flush", interactive=False, verbosity=0)
+    restore(path, key_file)
+    assert is_back()  # a new machine knows of nobody, unless it is told
+    call_command("flush", interactive=False, verbosity=0)
+    restore(path, key_file, erasures=numbers)
+    assert not is_back() and Erasure.objects.get().member_id == member.pk
+
+    numbers.write_text("somebody")
+    with pytest.raises(CommandError, match="one number a line"):
+        restore(path, key_file, replace=True, erasures=numbers)
+
+
+def test_what_was_asked_for_since_stands_and_what_was_taken_back_is_asked_again(tmp_path, key_file):
+    stays, goes = make_member(), make_member()
+    privacy.ask_erasure(stays)
+    Erasure.objects.update(due_at=clock.now(), reminded_at=clock.now())
+    path = back_up(tmp_path / "a.age")
+    privacy.withdraw_erasure(stays)
+    wish = privacy.ask_erasure(goes)
+    restore(path, key_file, replace=True)
+    assert Erasure.objects.get(member_id=goes.pk).due_at == wish.due_at
+    again = Erasure.objects.get(member_id=stays.pk)
+    assert again.reminded_at is None and again.due_at > clock.now() + timedelta(days=13)
+
+
+def test_copies_for_members_to_take_away_are_in_no_backup(tmp_path, key_file):
+    member = make_member()
+    exports.ask(member)
+    exports.make_due()
+    assert ExportPart.objects.exists()
+    path = back_up(tmp_path / "a.age")
+    assert b"community.ExportPart" not in opened(path)
+    restore(path, key_file, replace=True)
+    assert not Export.objects.exists() and not ExportPart.objects.exists()
 
 
 def test_every_kind_of_value_comes_back_as_it_was():

@@ -26,10 +26,17 @@ class Command(BaseCommand):
             help="send what waited in the outbox then; else it is dropped",
         )
 
+        parser.add_argument(
+            "--erasures",
+            type=Path,
+            help="file with numbers of members who must not come back: `erased` prints it",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             text = options["key"].read_text() if options["key"] else settings.BACKUP_KEY
             key = backup.private_key(text)
+            erased = numbers_in(options["erasures"]) if options["erasures"] else []
             with Path(options["file"]).open("rb") as source:
                 self.refuse_unprepared()
                 if options["check"]:
@@ -40,7 +47,9 @@ class Command(BaseCommand):
                     raise CommandError(
                         "There are members or centres here: --replace puts the backup in their place."
                     )
-                epoch = restore.restore(source, key, send_queued=options["send_queued"], say=self.say)
+                epoch = restore.restore(
+                    source, key, erased=erased, send_queued=options["send_queued"], say=self.say
+                )
         except OSError as wrong:
             raise CommandError(f"Nothing was changed: {wrong}") from wrong
         except (Unusable, backup.WrongKey) as wrong:
@@ -60,3 +69,13 @@ class Command(BaseCommand):
 
     def say(self, line: str) -> None:
         self.stderr.write(line, style_func=str)
+
+
+def numbers_in(path: Path) -> list[int]:
+    """The numbers of a file, one a line. Raises CommandError."""
+    try:
+        return [int(line) for line in path.read_text().split()]
+    except ValueError as wrong:
+        raise CommandError(
+            f"{path} must hold one number a line, as `manage.py erased` prints them."
+        ) from wrong
