@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django import forms
@@ -10,7 +10,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -20,6 +20,7 @@ from community import audit, roles
 from community.models import Member, Role
 from events import desk as at
 from events.models import Event
+from events.models.event import EventQuerySet
 from events.views import member_of, put
 from realtime import clock
 
@@ -103,6 +104,20 @@ def people(request: HttpRequest, slug: str) -> HttpResponse:
 
 @login_required
 @require_GET
+def people_csv(request: HttpRequest, slug: str) -> StreamingHttpResponse:
+    """What the list of people shows, as a table to take along."""
+    role = at.desk_for(member_of(request), slug)
+    return _table(at.people_table(role, request.GET.get("q", "").strip()[:100]), f"people-{slug}")
+
+
+def _table(content: Iterator[bytes], name: str) -> StreamingHttpResponse:
+    answer = StreamingHttpResponse(content, content_type="text/csv; charset=utf-8")
+    answer["Content-Disposition"] = f'attachment; filename="{name}-{clock.now():%Y-%m-%d}.csv"'
+    return answer
+
+
+@login_required
+@require_GET
 def person(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """One of the centre's people: what staff need to help them, and nothing of where they live or whom with."""
     role = at.desk_for(member_of(request), slug)
@@ -177,7 +192,16 @@ def events(request: HttpRequest, slug: str) -> HttpResponse:
     return _page(request, role, "events", here="events", show=show, states=STATES.items(), **rows)
 
 
-def _shown(found: Any, show: str) -> Any:
+@login_required
+@require_GET
+def events_csv(request: HttpRequest, slug: str) -> StreamingHttpResponse:
+    """What the list of events shows, as a table to take along."""
+    role = at.desk_for(member_of(request), slug)
+    found = _shown(at.events_of(role.centre), request.GET.get("show", "coming"))
+    return _table(at.events_table(role, found), f"events-{slug}")
+
+
+def _shown(found: EventQuerySet, show: str) -> EventQuerySet:
     if show == "drafts":
         return found.filter(state=Event.State.DRAFT).order_by("-created_at", "-pk")
     published = found.exclude(state=Event.State.DRAFT)

@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from community import spreadsheets
+from community import audit, spreadsheets
 from community.models import Member
 from events import board, checkin, gates, tickets
 from events.access import event_for, may_door, may_run
@@ -150,11 +150,12 @@ def guests(request: HttpRequest, pk: int) -> HttpResponse:
 @require_GET
 @never_cache
 def guests_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
-    """The list of guests as a table, for who hosts the event and the staff of its centre. Three queries and the reader's."""
+    """The list of guests as a table, for who hosts the event and the staff of its centre. Four queries and the reader's."""
     member = member_of(request)
     event = event_for(member, pk)
     if not may_run(member, event):
         raise PermissionDenied(_("Only who hosts the event sees who comes."))
+    audit.record(audit.Action.EXPORTED, actor=member, centre=event.centre, target="guests")
     header = (_("Party"), _("Name"), _("Child"), _("Payment"), _("Arrived"), _("Gate"))
     table = spreadsheets.rows_to_csv(header, _table(event))
     answer = StreamingHttpResponse(table, content_type="text/csv; charset=utf-8")

@@ -38,6 +38,7 @@ ASKED_FOR: dict[str, tuple[str, ...]] = {  # by the name of the page: which meth
     "account_email": (*READS, *WRITES),
     "mfa_add_webauthn": (*READS, *WRITES),
     "mfa_activate_totp": (*READS, *WRITES),
+    "desk_people_csv": READS,
     "desk_person_address": WRITES,
     "desk_roles": WRITES,
     "desk_role_withdraw": WRITES,

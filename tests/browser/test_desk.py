@@ -1,4 +1,4 @@
-"""A new manager's first day: eleven routine items, with the keyboard alone."""
+"""A new manager's first day: twelve routine items, with the keyboard alone."""
 
 from collections.abc import Callable
 
@@ -45,7 +45,7 @@ def fill(page: Page, label: str, text: str) -> None:
     page.keyboard.type(text)
 
 
-def test_a_new_manager_does_eleven_routine_items_by_keyboard(site: Site, visit: Visit):
+def test_a_new_manager_does_twelve_routine_items_by_keyboard(site: Site, visit: Visit):
     site.change(FAIL_A_MAIL)
     manager = visit()
     page = manager.sign_in("manager")
@@ -107,7 +107,15 @@ def test_a_new_manager_does_eleven_routine_items_by_keyboard(site: Site, visit: 
     # 10. Hide a message: with the keyboard, in the menu of the message.
     hide_a_message(manager, page)
 
-    # 11. Read what the desk did.
+    # 11. Take the list of people along.
+    press(page, "Desk")
+    press(page, "People")
+    tab_to(page, "As a table")
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    assert "amara@example.org" in download.value.path().read_text(encoding="utf-8-sig")
+
+    # 12. Read what the desk did.
     press(page, "Desk")
     press(page, "Log")
     told = page.locator("main table")

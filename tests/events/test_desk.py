@@ -1,5 +1,7 @@
 """The desk: what needs somebody, whose people are seen, and what staff set right, with every look on record."""
 
+import csv
+import io
 from datetime import timedelta
 from typing import Any
 
@@ -291,6 +293,54 @@ def test_a_role_is_withdrawn_on_the_page():
     assert not Role.objects.filter(member=staff).exists()
     elsewhere = Role.objects.get(member=make.make_staff())
     assert client.post(f"/desk/{centre.slug}/roles/withdraw/", {"role": elsewhere.pk}).status_code == 404
+
+
+def table_at(client: Any, path: str) -> list[list[str]]:
+    """A table as a spreadsheet reads it."""
+    answer = client.get(path)
+    assert answer["Content-Type"] == "text/csv; charset=utf-8"
+    return list(csv.reader(io.StringIO(b"".join(answer.streaming_content).decode("utf-8-sig"))))
+
+
+def test_a_manager_takes_the_list_of_people_along_and_it_is_on_record():
+    centre = make.make_centre()
+    manager = make.make_manager(centre, display_name="Zoe")
+    make.make_member(centre=centre, display_name="=Ana", email="ana@example.org", is_host=True)
+    make.make_member(display_name="Elsewhere")
+    head, *rows = table_at(make.make_client(manager), f"/desk/{centre.slug}/people.csv")
+    assert head[:2] == ["Name", "E-mail address"]
+    assert [(row[0], row[1], row[4]) for row in rows] == [
+        ("'=Ana", "ana@example.org", "yes"),
+        ("Zoe", manager.email, ""),
+    ]
+    assert len(table_at(make.make_client(manager), f"/desk/{centre.slug}/people.csv?q=zoe")) == 2
+    assert audit.about(manager).filter(action=Action.EXPORTED, target="people").count() == 2
+
+
+def test_staff_take_no_list_of_people_and_a_manager_shows_themselves_first():
+    centre = make.make_centre()
+    path = f"/desk/{centre.slug}/people.csv"
+    assert make.make_client(make.make_staff(centre)).get(path).status_code == 403
+    asked = make.make_client(make.make_manager(centre), minutes_ago=11).get(path)
+    assert asked["Location"].startswith("/accounts/2fa/reauthenticate/")
+
+
+def test_staff_take_the_list_of_events_along():
+    centre = make.make_centre()
+    event = make.make_event(centre=centre, title="Picnic", starts_at=clock.now() + timedelta(days=3))
+    make.make_registration(event, guests=2)
+    client = make.make_client(make.make_staff(centre))
+    _head, row = table_at(client, f"/desk/{centre.slug}/events.csv")
+    assert row == [
+        "Picnic",
+        f"{event.local_start:%Y-%m-%d %H:%M}",
+        "Hasselt",
+        event.host.display_name,
+        "",
+        "3",
+        "10",
+    ]
+    assert len(table_at(client, f"/desk/{centre.slug}/events.csv?show=past")) == 1
 
 
 @pytest.mark.parametrize("language", ["en", "nl", "de", "fr"])
