@@ -10,7 +10,7 @@ from visitors import Person, Visitor
 Visit = Callable[..., Visitor]
 
 NO_PAGES = re.compile(
-    r"\.(ics|zip|webmanifest|js|svg|png)$|^/static/|^/demo/|/api/v1/|^/me/data/[a-z2-7]{13}/$"
+    r"\.(csv|ics|zip|webmanifest|js|svg|png)$|^/static/|^/demo/|/api/v1/|^/me/data/[a-z2-7]{13}/$"
 )
 OF_A_KIND = 2
 UNLINKED = ["/gate/", "/t", "/offline/", "/api/docs/", "/nowhere/"]  # a code, a phone or a mistake leads here
@@ -30,7 +30,10 @@ MUST_BE_SEEN = {
         "/events/*/call-off/",
         "/circles/new/",
     },
-    "manager": {"/accounts/2fa/", "/privacy/", "/imprint/"},
+    "manager": {
+        *("/accounts/2fa/", "/privacy/", "/imprint/", "/desk/hasselt/", "/desk/hasselt/people/*/"),
+        *("/desk/hasselt/roles/", "/desk/hasselt/events/", "/desk/hasselt/mails/", "/desk/hasselt/log/"),
+    },
 }
 
 
