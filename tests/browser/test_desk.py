@@ -10,7 +10,8 @@ Visit = Callable[..., Visitor]
 STEPS = 150  # of Tab, before we say that something cannot be reached
 FOCUSED = """() => {
   const one = document.activeElement;
-  return [one.getAttribute('aria-label'), one.labels?.[0]?.innerText, one.textContent, one.value].filter(Boolean).join(' ').replace(/\\s+/g, ' ');
+  const names = [one.getAttribute('aria-label'), one.labels?.[0]?.innerText, one.textContent, one.value];
+  return names.filter(Boolean).map((name) => name.replace(/\\s+/g, ' ').trim());
 }"""
 FAIL_A_MAIL = (
     "from realtime.models import Mail; from community.models import Member;"
@@ -21,10 +22,10 @@ FAIL_A_MAIL = (
 
 
 def tab_to(page: Page, name: str, times: int = 1) -> None:
-    """Press Tab until what has the focus is called `name`, as often as there are such things before the one meant."""
+    """Press Tab until what has the focus has a name that begins so, as often as there are such things before the one meant."""
     for _step in range(STEPS):
         page.keyboard.press("Tab")
-        if name in page.evaluate(FOCUSED):
+        if any(called.startswith(name) for called in page.evaluate(FOCUSED)):
             times -= 1
             if not times:
                 return
