@@ -209,13 +209,16 @@ def _write_html(out: io.TextIOWrapper, tables: list[Table], member: Member, prog
 
 
 def _rows(table: Table, member: Member) -> Iterator[dict[str, Any]]:
-    """What is kept in one table about the member, a row at a time."""
+    """What is kept in one table about the member, a row at a time, read in pages: a cursor may hold all of it."""
     if table.rows is None:
         return
     names = list(table.paths)
-    rows = table.rows(member.pk).order_by("pk").values_list(*table.paths.values())
-    for values in rows.iterator(CHUNK):
-        yield dict(zip(names, values, strict=True))
+    rows = table.rows(member.pk).order_by("pk").values_list("pk", *table.paths.values())
+    page = list(rows[:CHUNK])
+    while page:
+        for _pk, *values in page:
+            yield dict(zip(names, values, strict=True))
+        page = list(rows.filter(pk__gt=page[-1][0])[:CHUNK])
 
 
 def _readable(value: Any) -> str:

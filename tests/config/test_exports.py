@@ -180,6 +180,8 @@ def much(region: Any) -> Iterator[Member]:
 
 
 def test_whoever_wrote_much_gets_all_of_it_in_little_memory(much: Member):
+    exports.ask(make_member())
+    exports.make_due()  # what is loaded with the first one is not what is measured
     export = exports.ask(much)
     tracemalloc.start()
     exports.make_due()
