@@ -243,7 +243,7 @@ def events_table(role: Role, events: EventQuerySet) -> Iterator[bytes]:
             f"{event.local_start:%Y-%m-%d %H:%M}" if event.local_start else "",
             event.place.name if event.place else event.town,
             event.host.display_name,
-            {Event.State.DRAFT: _("Draft"), Event.State.CANCELLED: _("Called off")}.get(event.state, ""),
+            {"draft": _("Draft"), "cancelled": _("Called off")}.get(event.state, ""),
             event.total.taken if event.total else 0,
             event.total.capacity if event.total else None,
         )

@@ -1,12 +1,13 @@
 """What every request passes: strictness and problem documents outside, the reader's language, and "no" as a page."""
 
+from asyncio import CancelledError
 from collections.abc import Callable
 from time import perf_counter
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist, SuspiciousOperation, ValidationError
-from django.db import OperationalError
+from django.db import OperationalError, close_old_connections
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
@@ -42,7 +43,13 @@ class ProblemMiddleware:
             odd = _refusal_of(request, is_api)
         except SuspiciousOperation as wrong:  # more fields in the query than we read
             odd = problems.bad_request(request, wrong)
-        response = odd if odd is not None else self.get_response(request)
+        try:
+            response = odd if odd is not None else self.get_response(request)
+        except (
+            CancelledError
+        ):  # the browser left in the middle; Django may never come to give the connection back
+            close_old_connections()
+            raise
         if is_api:
             response = _as_api(request, response)
         _note_refusal(request, response.status_code)
