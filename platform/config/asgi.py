@@ -28,7 +28,7 @@ def forgiving(application: Application) -> Application:
     async def answer(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         has_left = False
 
-        async def hear() -> dict[str, Any]:
+        async def hear() -> Any:
             nonlocal has_left
             message = await receive()
             has_left = has_left or message["type"] == "http.disconnect"
