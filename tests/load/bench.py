@@ -111,7 +111,7 @@ class Bench:
         """The floor under gunicorn; gives the port."""
         port = sites.port()
         env = self.env(url, DJANGO_SETTINGS_MODULE="floor_settings")
-        command = sites.gunicorn("django.core.wsgi:get_wsgi_application()", port)
+        command = sites.gunicorn("floor_wsgi", port)
         with sites.serving(command, port, env, "/"):
             yield port
 
