@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, tzinfo
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -29,7 +29,11 @@ AVATAR_COLOURS = 6
 
 def _locale() -> Locale:
     """The page's language as babel knows it; English is written the European way (1 June, 19:00)."""
-    language = (get_language() or "en").split("-")[0]
+    return _locale_of((get_language() or "en").split("-")[0])
+
+
+@cache
+def _locale_of(language: str) -> Locale:
     return Locale.parse("en_GB" if language == "en" else language)
 
 
