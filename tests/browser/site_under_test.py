@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import ClassVar
 from zoneinfo import ZoneInfo
 
+from pyrage.x25519 import Identity
+
 ROOT = Path(__file__).resolve().parents[2]
 MANAGE = [sys.executable, str(ROOT / "platform/manage.py")]
 START_S = 60
@@ -35,18 +37,28 @@ def set_clock(var: Path, moment: datetime) -> None:
 
 
 def make_template(var: Path) -> Path:
-    """Migrate, fill, collect: once for all modules."""
-    set_clock(var, MORNING)
-    for command in (
-        ["collectstatic", "--noinput", "-v0"],
-        ["migrate", "--noinput", "-v0"],
-        ["demo", "--quiet"],
-    ):
-        done = subprocess.run(
-            [*MANAGE, *command], env=environment(var), capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"manage.py {command[0]}:\n{done.stdout}{done.stderr}"
+    """The region as a backup of it was restored on another machine: what these tests find is found after the worst day."""
+    first = var / "first"
+    first.mkdir()
+    key, backup, key_file = Identity.generate(), first / "region.age", first / "backup.key"
+    key_file.write_text(str(key))
+    for folder in (first, var):
+        set_clock(folder, MORNING)
+        manage(folder, "migrate", "--noinput", "-v0")
+    manage(first, "demo", "--quiet")
+    manage(first, "backup", str(backup), "--key", str(key.to_public()))
+    manage(var, "restore", str(backup), "--key", str(key_file))
+    shutil.rmtree(first)
+    manage(var, "collectstatic", "--noinput", "-v0")
     return var
+
+
+def manage(var: Path, *command: str) -> None:
+    """Run one of manage.py's commands on this var/; the test run ends with what it said when it fails."""
+    done = subprocess.run(
+        [*MANAGE, *command], env=environment(var), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"manage.py {command[0]}:\n{done.stdout}{done.stderr}"
 
 
 def free_port() -> int:
@@ -109,9 +121,7 @@ class Site:
 
     def change(self, python: str) -> None:
         """Change rows as no page can, with the server running: one line for manage.py's shell."""
-        subprocess.run(
-            [*MANAGE, "shell", "-c", python], env=environment(self.var), capture_output=True, check=True
-        )
+        manage(self.var, "shell", "-c", python)
 
     def travel(self, moment: datetime) -> None:
         """For this server it is `moment` now."""
