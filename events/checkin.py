@@ -41,6 +41,19 @@ REASONS = (
 IN_FRAME = 40  # scans told one by one on the live topic; a larger upload only says that there is more
 State = Registration.State
 
+# Of the event that is locked for a scan: what a door never reads, and what is long.
+UNREAD = (
+    "title",
+    "description",
+    "translations",
+    "search",
+    "languages",
+    "price_note",
+    "address",
+    "venue",
+    "note",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -118,7 +131,7 @@ def record(
     """
 
     def locked() -> Gate:
-        gate.event = Event.objects.select_for_update().get(pk=gate.event_id)
+        gate.event = Event.objects.select_for_update().defer(*UNREAD).get(pk=gate.event_id)
         return gate
 
     return _record(locked, readings, clock, by)

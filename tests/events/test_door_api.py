@@ -305,7 +305,7 @@ def test_the_log_costs_the_same_for_one_party_and_thirty(size, django_assert_num
     event = open_event()
     phone, _told = paired(event)
     phone("post", "check-ins/", upload(*[one(code(party(event))) for _ in range(size)]))
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         assert len(phone("get", f"events/{event.public_id}/door/").json()["scans"]) == size
 
 
