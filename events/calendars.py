@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, timedelta
+from functools import cache, lru_cache
 from urllib.parse import urlsplit
 
 import icalendar
@@ -75,7 +76,17 @@ def feed_of(event: Event) -> Feed:
 
 
 def invitation(event: Event, *, cancelled: bool = False) -> str:
-    """The event as it goes along with a mail: PUBLISH, or CANCEL, which takes it out of the reader's calendar."""
+    """The event as it goes along with a mail: PUBLISH, or CANCEL, which takes it out of the reader's calendar.
+
+    Written once for everybody who gets it: five hundred who register at once get one and the same.
+    """
+    centre, place = event.centre, event.place.name if event.place else ""
+    said = (event.version, event.sequence, event.updated_at, event.starts_at, event.ends_at, event.state)
+    return _invitation(event, cancelled, (*said, event.title, centre.name, centre.email, place))
+
+
+@lru_cache(maxsize=256)
+def _invitation(event: Event, cancelled: bool, _said: tuple[object, ...]) -> str:
     return _calendar("", [event], method="CANCEL" if cancelled else "PUBLISH", cancelled=cancelled).decode()
 
 
@@ -169,6 +180,7 @@ def _calendar(
     return bytes(calendar.to_ical())
 
 
+@cache
 def _zone(name: str) -> icalendar.Timezone:
     return icalendar.Timezone.from_tzid(name, first_date=ZONES_FROM, last_date=ZONES_UNTIL)
 
