@@ -10,12 +10,15 @@ from datetime import timedelta
 
 from allauth.account.models import EmailAddress
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from community import audit, circles, households, sign_ins
+from community import audit, circles, households, roles, sign_ins
 from community.models import ApiToken, Erasure, Member, SecurityRecord
 from realtime import chat, clock, notify, rooms
 from realtime.models import Mail, Participant
@@ -28,6 +31,9 @@ UNUSED_WARNED = timedelta(days=2 * 365)
 GONE = "erased"
 # On a query of members: when each will be forgotten, if they asked for it and have not taken it back.
 DUE = Subquery(Erasure.objects.filter(member_id=OuterRef("pk"), done_at=None).values("due_at")[:1])
+
+
+NO_MANAGER = gettext_lazy("It has no manager then. Make somebody else manager first.")
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,9 @@ def erasure_of(member_id: int) -> Erasure | None:
 def duties_of(member: Member) -> list[Duty]:
     """What the member alone looks after now, and who would after them."""
     found = [duty for source in _sources for duty in source.duties(member)]
+    found += [
+        Duty(centre.name, f"/desk/{centre.slug}/roles/", NO_MANAGER) for centre in roles.managed_alone(member)
+    ]
     return found + [
         Duty(circle.text("name"), f"/circles/{circle.public_id}/", circles.WHAT_BECOMES)
         for circle in circles.hosted_alone(member)
@@ -85,9 +94,13 @@ def ask_erasure(member: Member) -> Erasure:
 
 @transaction.atomic
 def withdraw_erasure(member: Member) -> None:
-    """The member stays. Nothing was asked for: nothing happens."""
-    if Erasure.objects.filter(member_id=member.pk, done_at=None).delete()[0]:
+    """The member stays. Nothing was asked for: nothing happens. Raises ValidationError once the day has come (too_late):
+    it may have begun, and half of somebody cannot stay.
+    """
+    if Erasure.objects.filter(member_id=member.pk, done_at=None, due_at__gt=clock.now()).delete()[0]:
         audit.record(audit.Action.ERASURE_WITHDRAWN, actor=member)
+    elif Erasure.objects.filter(member_id=member.pk, done_at=None).exists():
+        raise ValidationError(_("The fourteen days are over: your account is being erased."), code="too_late")
 
 
 def remind_due() -> int:
@@ -108,7 +121,9 @@ def erase_due() -> int:
     due = list(
         Erasure.objects.filter(done_at=None, due_at__lte=clock.now()).values_list("member_id", flat=True)
     )
-    for member_id in due:
+    for (
+        member_id
+    ) in due:  # from the day on nobody can take it back, so nobody stays whom this list still names
         erase(member_id)
     return len(due)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -65,7 +66,7 @@ TABLE = (
         (
             gettext_lazy("Everything staff may."),
             gettext_lazy("Grant and withdraw the roles of the centre."),
-            gettext_lazy("Correct a member's address; export the centre's lists."),
+            gettext_lazy("Correct a member's address; take the list of people along."),
         ),
     ),
     Task(
@@ -81,6 +82,13 @@ def at_desk(member: Member, centre_id: int | None = None) -> list[Role]:
     """The member's roles, or the one at that centre, with their centres: what the desk opens. One query."""
     roles = Role.objects.filter(member=member).select_related("centre__place").order_by("centre__slug")
     return list(roles if centre_id is None else roles.filter(centre=centre_id))
+
+
+def managed_alone(member: Member) -> list[Centre]:
+    """The centres that have no manager but this member. One query."""
+    others = Role.objects.filter(centre=OuterRef("centre"), kind=MANAGER).exclude(member=member)
+    mine = Role.objects.filter(~Exists(others), member=member, kind=MANAGER).select_related("centre")
+    return [role.centre for role in mine.order_by("centre__slug")]
 
 
 def managed_by(member: Member, centre_id: int) -> Centre:
@@ -100,8 +108,8 @@ def grant(manager: Member, centre_id: int, email: str, kind: Role.Kind) -> Role:
     The same again changes nothing. Their sessions end: they come back through a second lock. Raises
     Centre.DoesNotExist, PermissionDenied, ValidationError on `email` (unknown), and last_manager.
     """
+    _hold(centre_id)
     centre = managed_by(manager, centre_id)
-    _hold(centre)
     member = Member.objects.filter(email__iexact=email.strip(), is_active=True).first()
     if member is None:
         text = _("No member has this address. They join first, then you give them the role.")
@@ -116,13 +124,16 @@ def grant(manager: Member, centre_id: int, email: str, kind: Role.Kind) -> Role:
 
 @transaction.atomic
 def give(member: Member, centre: Centre, kind: Role.Kind, by: Member | None) -> Role:
-    """Write the role down, tell the member, end their sessions. `by` None: an operator, on the command line."""
+    """Write the role down, tell the member, end their sessions and their programs' keys: those were made by somebody who
+    could open less. `by` None: an operator, on the command line.
+    """
     role, _created = Role.objects.update_or_create(
         member=member, centre=centre, defaults={"kind": kind, "granted_by": by}
     )
     record = audit.Action.ROLE_GRANTED
     audit.record(record, actor=by, subject=member, centre=centre, target=kind)
-    sign_ins.end_all(member, "role granted")
+    sign_ins.revoke_tokens(member, by=by)
+    sign_ins.end_all(member, "role granted", by)
     _tell("role_granted", member, centre, kind)
     return role
 
@@ -133,8 +144,8 @@ def withdraw(manager: Member, centre_id: int, member_id: int) -> None:
 
     Raises Centre.DoesNotExist, PermissionDenied, ValidationError: the last manager stays (last_manager).
     """
+    _hold(centre_id)
     centre = managed_by(manager, centre_id)
-    _hold(centre)
     role = Role.objects.select_related("member").filter(centre=centre, member=member_id).first()
     if role is None:
         return
@@ -142,7 +153,7 @@ def withdraw(manager: Member, centre_id: int, member_id: int) -> None:
     kind, member = role.kind, role.member
     role.delete()
     audit.record(audit.Action.ROLE_WITHDRAWN, actor=manager, subject=member, centre=centre, target=kind)
-    sign_ins.end_all(member, "role withdrawn")
+    sign_ins.end_all(member, "role withdrawn", manager)
     _tell("role_withdrawn", member, centre, Role.Kind(kind))
 
 
@@ -163,9 +174,11 @@ def set_host(staff: Member, centre: Centre, member: Member, *, is_host: bool) ->
         _tell("host_granted", member, centre, None)
 
 
-def _hold(centre: Centre) -> None:
-    """Whoever changes the roles of a centre waits here: two managers cannot remove each other at once."""
-    Centre.objects.select_for_update().only("pk").get(pk=centre.pk)
+def _hold(centre_id: int) -> None:
+    """Whoever changes the roles of a centre waits here, before anybody asks who may: two managers cannot remove each
+    other at once, and one who was removed meanwhile grants nothing.
+    """
+    list(Centre.objects.select_for_update().filter(pk=centre_id).values_list("pk"))
 
 
 def _keep_a_manager(centre: Centre, role: Role) -> None:

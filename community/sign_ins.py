@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from allauth.account.models import EmailAddress
@@ -19,7 +20,7 @@ from django.utils.translation import gettext as _
 
 from community import audit
 from community.models import ApiToken, Centre, Member, Role
-from realtime import clock, notify, rooms
+from realtime import clock, keys, notify, rooms
 
 LOCKS = (Authenticator.Type.WEBAUTHN, Authenticator.Type.TOTP)  # recovery codes alone are only a spare key
 MOST_TOKENS = 100
@@ -55,7 +56,7 @@ def has_lock(member: Member) -> bool:
 
 
 @transaction.atomic
-def end_all(member: Member, reason: str) -> None:
+def end_all(member: Member, reason: str, by: Member | None = None) -> None:
     """Every session of the member is over with this commit, and every socket within two seconds.
 
     A new random word in the place of a password changes what each session is signed with: also of a session that
@@ -66,20 +67,22 @@ def end_all(member: Member, reason: str) -> None:
     for session in UserSession.objects.filter(user=member):
         session.end()
     rooms.sign_out(member.pk, reason)
-    audit.record(audit.Action.SESSIONS_ENDED, actor=member, target=reason)
+    audit.record(audit.Action.SESSIONS_ENDED, actor=by or member, subject=member, target=reason)
 
 
-def forget_sessions(member: Member) -> None:
-    """Nothing is left of the member's sessions, nor of those in which somebody typed their address and waits for a code.
+def forget_sessions(member: Member, email: str = "") -> None:
+    """Nothing is left of the member's sessions, nor of those in which somebody typed their address (or `email`, which
+    was theirs) and waits for a code.
 
     What a session holds is packed: each is looked into, 20 µs apiece.
     """
+    wanted = (email or member.email).lower()
     UserSession.objects.filter(user=member).delete()
     store = SessionStore()
     theirs = []
     for session in Session.objects.iterator(500):
         held = store.decode(session.session_data)
-        if held.get(SESSION_KEY) == str(member.pk) or member.email.lower() in str(held).lower():
+        if held.get(SESSION_KEY) == str(member.pk) or wanted in str(held).lower():
             theirs.append(session.pk)
     Session.objects.filter(pk__in=theirs).delete()
 
@@ -91,19 +94,36 @@ def forget_old_sessions() -> int:
 
 
 @transaction.atomic
-def address_changed(member: Member) -> None:
-    """The member signs in with another address now: what the old one let in is over, programs included."""
-    revoke_tokens(member)
-    end_all(member, "address changed")
-    audit.record(audit.Action.ADDRESS_CHANGED, actor=member)
+def address_changed(member: Member, before: str, by: Member | None = None) -> None:
+    """The member signs in with another address than `before` now, and what that one let in is over: sessions, programs,
+    codes on their way to it, the keys in its mails, and whatever an upper floor sent there (`when_address_changes`).
+    `by`: who changed it, when not the member.
+    """
+    revoke_tokens(member, by=by)
+    forget_sessions(member, before)
+    end_all(member, "address changed", by)
+    EmailAddress.objects.filter(user=member).exclude(email__iexact=member.email).delete()
+    keys.use_up(member)
+    for follow in _followers:
+        follow(member)
+    if by is None:
+        audit.record(audit.Action.ADDRESS_CHANGED, actor=member)
+
+
+_followers: list[Callable[[Member], None]] = []
+
+
+def when_address_changes(follow: Callable[[Member], None]) -> None:
+    """A floor above ends what it has sent to an address; called once, when the apps are ready."""
+    _followers.append(follow)
 
 
 @transaction.atomic
 def correct_address(manager: Member, member: Member, email: str, centre: Centre) -> Member:
     """A manager sets a mistyped address right: the member signs in with `email` from now on, and confirms it so.
 
-    The old address is told, so that nobody's account is moved unseen; sessions and keys of programs end. The same
-    address again changes nothing. Raises ValidationError on `email`: no address, or another member's.
+    The old address is told, so that nobody's account is moved unseen; sessions and keys of programs end. Raises
+    ValidationError on `email`: no address, the one they have, or another member's.
     """
     email = email.strip().lower()
     try:
@@ -112,14 +132,14 @@ def correct_address(manager: Member, member: Member, email: str, centre: Centre)
         raise ValidationError({"email": wrong.messages}, code="invalid") from wrong
     member = Member.objects.select_for_update().get(pk=member.pk)
     if email == member.email.lower():
-        return member
+        raise ValidationError({"email": _("That is the address already.")}, code="same")
     if Member.objects.filter(email__iexact=email).exists():
         raise ValidationError({"email": _("Another member has this address.")}, code="taken")
     before, member.email = member.email, email
     Member.objects.filter(pk=member.pk).update(email=email)
     EmailAddress.objects.filter(user=member).delete()
     EmailAddress.objects.create(user=member, email=email, verified=False, primary=True)
-    address_changed(member)
+    address_changed(member, before, manager)
     audit.record(audit.Action.CORRECTED, actor=manager, subject=member, centre=centre, target="address")
     for number, to in enumerate((before, email)):
         notify.mail(
@@ -171,15 +191,15 @@ def member_for_token(secret: str) -> Member | None:
 
 
 @transaction.atomic
-def revoke_tokens(member: Member, token_id: int | None = None) -> int:
+def revoke_tokens(member: Member, token_id: int | None = None, by: Member | None = None) -> int:
     """One key of the member, or all of them, opens nothing any more; a socket it holds open closes within two seconds.
 
-    Returns how many. Revoked already, or somebody else's: nothing happens.
+    `by`: who does it, when not the member. Returns how many. Revoked already, or somebody else's: nothing happens.
     """
     keys = tokens_of(member) if token_id is None else tokens_of(member).filter(pk=token_id)
     ended = ApiToken.objects.filter(pk__in=list(keys.values_list("pk", flat=True))).update(
         revoked_at=clock.now()
     )
     if ended:
-        audit.record(audit.Action.TOKEN_REVOKED, actor=member, target=str(ended))
+        audit.record(audit.Action.TOKEN_REVOKED, actor=by or member, subject=member, target=str(ended))
     return ended

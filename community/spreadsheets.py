@@ -30,9 +30,13 @@ class _Line:
 
 
 def rows_to_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[bytes]:
-    """The table line by line (RFC 4180, UTF-8 with BOM), never whole in memory. None is an empty cell."""
+    """The table line by line (RFC 4180, UTF-8 with BOM), never whole in memory. None is an empty cell.
+
+    Every cell is quoted: a spreadsheet that parts cells by semicolon, as it does in Belgium, the Netherlands, Germany and
+    France, would else find one of its own inside a name.
+    """
     line = _Line()
-    writer = csv.writer(line, quoting=csv.QUOTE_MINIMAL)
+    writer = csv.writer(line, quoting=csv.QUOTE_ALL)
     yield BOM.encode()
     for row in chain([header], rows):
         writer.writerow([harmless(cell) for cell in row])

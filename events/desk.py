@@ -31,6 +31,7 @@ from realtime.models import Mail
 SOON = timedelta(days=3)
 LARGE = 15  # places from which a host cannot watch the door alone
 QUIET = 3  # fewer than so many come
+LATELY = 20  # registrations of a person that their page shows
 State = Registration.State
 
 
@@ -88,14 +89,27 @@ def registrations_of(centre: Centre, person: Member) -> QuerySet[Registration]:
     return found.select_related("event", "member").order_by("-event__starts_at", "-pk")
 
 
-def mails_to(person: Member) -> QuerySet[Mail]:
-    """What was sent to the person of late, without its words: kind, when, whether it arrived."""
-    return Mail.objects.filter(member=person).defer("text", "html", "attachment").order_by("-pk")
+def mails_to(centre: Centre, person: Member) -> QuerySet[Mail]:
+    """What was sent to the person about the centre's own events, without its words: what, when, whether it arrived.
+
+    Never a mail about the account: even its subject can hold a code that lets somebody in. One query more.
+    """
+    theirs = Q(pk__in=[])
+    for row in registrations_of(centre, person)[:LATELY]:
+        theirs |= Q(claim__contains=f":{row.public_id}:")
+    about = Mail.objects.filter(theirs, member=person, kind__startswith="event_")
+    return about.defer("text", "html", "attachment").order_by("-pk")
 
 
 def failed_mails(centre: Centre) -> QuerySet[Mail]:
-    """Mails to the centre's people that the mail server refused for good, the newest first."""
-    stuck = Mail.objects.filter(state=Mail.State.FAILED, member__in=people_of(centre).values("pk"))
+    """Mails to the centre's home members that the mail server refused for good, the newest first.
+
+    Without those about the account: their subject may be a code, and a code is asked for anew, not sent again.
+    """
+    home = Member.objects.filter(profile__centre=centre, is_active=True).values("pk")
+    stuck = Mail.objects.filter(state=Mail.State.FAILED, member__in=home).exclude(
+        claim__startswith="account:"
+    )
     return stuck.select_related("member").defer("text", "html", "attachment").order_by("-pk")
 
 

@@ -131,8 +131,8 @@ def _person_page(
         "here": "people",
         "person": found,
         "is_home": found.profile.centre_id == role.centre_id,
-        "registrations": at.registrations_of(role.centre, found)[:20],
-        "mails": at.mails_to(found)[:10],
+        "registrations": at.registrations_of(role.centre, found)[: at.LATELY],
+        "mails": at.mails_to(role.centre, found)[:10],
         "log": audit.about(found).filter(centre=role.centre)[:10],
         "form": AddressForm(),
     }
@@ -153,10 +153,13 @@ def person_host(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@require_http_methods(["GET", "POST"])
 def person_address(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
-    """Correct the address a member signs in with."""
+    """Correct the address a member signs in with. Asked for by itself, it is the person's page."""
     role = at.desk_for(member_of(request), slug)
+    if request.method == "GET":
+        at.person_for(role.member, role.centre, pk)
+        return redirect("desk_person", slug, pk)
     form = AddressForm(request.POST)
     if form.is_valid():
         try:

@@ -11,10 +11,11 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from community.models import ApiToken, Member
+from community import audit
+from community.models import ApiToken, Member, Role
 from events.access import event_for, may_door, may_run
 from events.models import Attendee, DoorHelper, Event, Gate, GatePairing
-from realtime import clock
+from realtime import clock, rooms
 
 TOKEN_PREFIX = "ecg_"
 PAIRING_LASTS = timedelta(minutes=2)
@@ -111,14 +112,18 @@ def close_all(event_id: int | None = None) -> int:
 
 
 def name_helper(member: Member, event_id: int, who: str) -> DoorHelper:
-    """Let somebody help at the door: a member by e-mail, or somebody who comes, by name. Twice is once.
+    """Let somebody help at the door: somebody who comes, by name, or by e-mail a member who comes or is of the event's
+    centre; for its staff any member. So nobody finds out by asking who has an account. Twice is once.
 
     Raises Event.DoesNotExist, PermissionDenied, ValidationError on `who` when nobody or more than one fits.
     """
     event = _run_by(member, event_id)
     wanted = who.strip()
     coming = Attendee.objects.filter(event=event, is_live=True).exclude(member=None).values("member")
-    fits = Q(email__iexact=wanted) | Q(pk__in=coming, display_name__iexact=wanted)
+    near = Q(pk__in=coming) | Q(profile__centre=event.centre_id)
+    if Role.objects.filter(member=member, centre=event.centre_id).exists():
+        near = Q()
+    fits = Q(near, email__iexact=wanted) | Q(pk__in=coming, display_name__iexact=wanted)
     found = list(Member.objects.filter(fits, is_active=True).order_by("pk")[:2]) if wanted else []
     if len(found) != 1:
         raise ValidationError(
@@ -126,19 +131,35 @@ def name_helper(member: Member, event_id: int, who: str) -> DoorHelper:
         )
     try:
         with transaction.atomic():
-            return DoorHelper.objects.get_or_create(
+            helper, is_new = DoorHelper.objects.get_or_create(
                 event=event, member=found[0], defaults={"named_by": member}
-            )[0]
+            )
+            if is_new:
+                _note(audit.Action.ROLE_GRANTED, member, found[0], event)
+            return helper
     except IntegrityError:  # named by somebody else at the same moment
         return DoorHelper.objects.get(event=event, member=found[0])
 
 
+def _note(action: audit.Action, member: Member, helper: Member, event: Event) -> None:
+    audit.record(action, actor=member, subject=helper, centre=event.centre, target=f"door {event.public_id}")
+
+
+@transaction.atomic
 def dismiss_helper(member: Member, event_id: int, helper_id: int) -> None:
-    """The member no longer helps at this door, from their next scan on. Twice is once.
+    """The member no longer helps at this door, and what they have open hears nothing more of it. Twice is once.
 
     Raises Event.DoesNotExist, PermissionDenied.
     """
-    DoorHelper.objects.filter(event=_run_by(member, event_id), pk=helper_id).delete()
+    event = _run_by(member, event_id)
+    helper = DoorHelper.objects.select_related("member").filter(event=event, pk=helper_id).first()
+    if helper is None:
+        return
+    helper.delete()
+    rooms.sign_out(
+        helper.member_id, "no longer at the door"
+    )  # what is open hears no more; a page comes back by itself
+    _note(audit.Action.ROLE_WITHDRAWN, member, helper.member, event)
 
 
 def _run_by(member: Member, event_id: int) -> Event:

@@ -38,6 +38,11 @@ def use(action: str, row_id: int, secret: str) -> MailedKey:
     return key
 
 
+def use_up(member: Any) -> int:
+    """Every open key of the member does nothing any more: its mail is in a box that is not theirs. How many. One query."""
+    return MailedKey.objects.filter(member=member, used_at=None).update(used_at=clock.now())
+
+
 def forget_old() -> int:
     """The sweep: forget keys that could not be used for 30 days. Returns how many. One query."""
     return MailedKey.objects.filter(expires_at__lte=clock.now() - KEPT_FOR).delete()[0]

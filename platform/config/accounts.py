@@ -144,7 +144,7 @@ class AccountAdapter(DefaultAccountAdapter):
         is_confirmed = bool(super().confirm_email(request, email_address))
         member = Member.objects.get(pk=email_address.user_id)
         if is_confirmed and before and member.email.lower() != before.lower():
-            sign_ins.address_changed(member)
+            sign_ins.address_changed(member, before)
             if request.user == member:
                 reauthentication.stay_signed_in(request, member)
         return is_confirmed

@@ -23,7 +23,12 @@ class CsrfRefused(exceptions.PermissionDenied):
 
 
 def bearer_secret(request: HttpRequest) -> str | None:
-    """The token in `Authorization: Bearer TOKEN` (RFC 6750 §2.1); None when another or no scheme is used."""
+    """The token a program sends in `Authorization: Bearer TOKEN` (RFC 6750 §2.1); None when another or no scheme is used.
+
+    A page is opened by its session alone: there the header is nothing, and lifts nothing that a session is held to.
+    """
+    if not request.path_info.startswith("/api/"):
+        return None
     scheme, _blank, secret = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
     return secret.strip() if scheme.lower() == "bearer" else None
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from allauth.account.forms import ConfirmLoginCodeForm
-from allauth.mfa.base.forms import AuthenticateForm
+from allauth.account.forms import ConfirmEmailVerificationCodeForm, ConfirmLoginCodeForm
+from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
 from allauth.mfa.totp.views import ActivateTOTPView, DeactivateTOTPView
 from allauth.mfa.webauthn.views import AddWebAuthnView, RemoveWebAuthnView
 from django.conf import settings
@@ -35,7 +35,7 @@ def lacks_lock(member: Member) -> bool:
 class LockMiddleware:
     """Who can open what is other people's has a passkey or an authenticator app, or gets one before anything else.
 
-    Programs are let through: their token was given to them by somebody who had one.
+    Programs are let through: what a member made before they had a role was revoked with the grant.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -123,6 +123,17 @@ class LoginCodeForm(ConfirmLoginCodeForm):
             raise
 
 
+class SignUpCodeForm(ConfirmEmailVerificationCodeForm):
+    """A wrong code is a line of the security log, without the code."""
+
+    def clean_code(self) -> str:
+        try:
+            return str(super().clean_code())
+        except ValidationError:
+            audit.refused("wrong_code", "", "account_email_verification_sent", 200)
+            raise
+
+
 class SecondStepForm(AuthenticateForm):
     """A wrong number is a line of the security log, without the number."""
 
@@ -131,6 +142,17 @@ class SecondStepForm(AuthenticateForm):
             return super().clean_code()
         except ValidationError:
             audit.refused("wrong_code", self.user.public_id, "mfa_authenticate", 200)
+            raise
+
+
+class OnceMoreForm(ReauthenticateForm):
+    """As `SecondStepForm`, for who shows once more that it is them."""
+
+    def clean_code(self) -> str:
+        try:
+            return super().clean_code()
+        except ValidationError:
+            audit.refused("wrong_code", self.user.public_id, "mfa_reauthenticate", 200)
             raise
 
 

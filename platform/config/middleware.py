@@ -20,7 +20,7 @@ from django.utils.translation.trans_real import language_code_re, parse_accept_l
 from community import audit
 from community.models import Member
 from config import health, problems
-from config.authentication import actor_of, bearer_secret, known_actor
+from config.authentication import actor_of, known_actor
 
 REFUSALS = {401, 403, 404, 429}
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
@@ -167,7 +167,7 @@ class ReaderMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        reader = actor_of(request) if problems.is_api(request) or bearer_secret(request) is None else None
+        reader = actor_of(request)
         language = language_of(request, reader)
         with translation.override(language), timezone.override(_zone_of(reader)):
             request.LANGUAGE_CODE = language

@@ -24,6 +24,7 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
+from community import audit
 from community.models import Member
 from config import problems
 from config.authentication import bearer_secret
@@ -39,6 +40,9 @@ ASKED_FOR: dict[str, tuple[str, ...]] = {  # by the name of the page: which meth
     "mfa_add_webauthn": (*READS, *WRITES),
     "mfa_activate_totp": (*READS, *WRITES),
     "desk_people_csv": READS,
+    "desk_events_csv": READS,
+    "guests_csv": READS,
+    "desk_person_host": WRITES,
     "desk_person_address": WRITES,
     "desk_roles": WRITES,
     "desk_role_withdraw": WRITES,
@@ -77,7 +81,8 @@ class AskAgain:
     ) -> HttpResponseBase | None:
         """The way to show themselves for who has to, None for everybody else."""
         route = request.resolver_match
-        methods = ASKED_FOR.get(route.view_name if route else "", ())
+        name = route.view_name if route else ""
+        methods = ASKED_FOR.get(name, ())
         if request.method not in methods or bearer_secret(request) is not None:
             return None
         member = request.user
@@ -85,6 +90,7 @@ class AskAgain:
             return None
         if problems.is_api(request):
             return problems.problem(403, "show_yourself", _("Sign in again first: this asks who you are."))
+        audit.refused("asked_again", member.public_id, name, 302)
         ways = get_adapter(request).get_reauthentication_methods(member)
         return suspend_request(request, ways[0]["url"])
 
@@ -191,6 +197,7 @@ class ReauthenticateByCode(BaseReauthenticateView):
         return answer
 
     def form_invalid(self, form: Any) -> HttpResponse:
+        audit.refused("wrong_code", signed_in(self.request).public_id, "reauthenticate_by_code", 200)
         if self.pending and not self.pending.record_invalid_attempt():
             self.pending = None
         answer: HttpResponse = super().form_invalid(form)

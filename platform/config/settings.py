@@ -165,14 +165,17 @@ ACCOUNT_EMAIL_VERIFICATION = "mandatory"
 ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
 ACCOUNT_EMAIL_VERIFICATION_BY_CODE_MAX_ATTEMPTS = 5
 ACCOUNT_PREVENT_ENUMERATION = True
-ACCOUNT_FORMS = {"confirm_login_code": "config.locks.LoginCodeForm"}
+ACCOUNT_FORMS = {
+    "confirm_login_code": "config.locks.LoginCodeForm",
+    "confirm_email_verification_code": "config.locks.SignUpCodeForm",
+}
 ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_LOGOUT_REDIRECT_URL = "/"
 ACCOUNT_RATE_LIMITS: dict[str, str] | bool = {} if RATE_LIMITS else False
 ALLAUTH_USER_CODE_FORMAT = {"numeric": False, "dashed": True, "length": 12}  # 20^12: 51 bits
 USERSESSIONS_ADAPTER = "config.accounts.SessionsAdapter"
-MFA_FORMS = {"authenticate": "config.locks.SecondStepForm"}
+MFA_FORMS = {"authenticate": "config.locks.SecondStepForm", "reauthenticate": "config.locks.OnceMoreForm"}
 MFA_ADAPTER = "config.accounts.SecondStep"
 MFA_SUPPORTED_TYPES = ["webauthn", "totp", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True

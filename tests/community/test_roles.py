@@ -7,7 +7,7 @@ import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connection
 
-from community import audit, roles
+from community import audit, roles, sign_ins
 from community.models import Centre, Role
 from realtime.models import Entry, Mail
 from tests import factories as make
@@ -28,6 +28,15 @@ def test_a_manager_makes_a_member_staff_who_hears_of_it_and_signs_in_anew():
     assert (mail.kind, mail.language) == ("role_granted", "de")
     granted = audit.about(member).filter(action="role_granted").get()
     assert (granted.actor, granted.centre, granted.target) == (manager, centre, "staff")
+
+
+@pytest.mark.django_db
+def test_a_key_made_before_a_role_opens_nothing_with_it():
+    centre = make.make_centre()
+    member = make.make_member()
+    key = sign_ins.issue_token(member, "old")
+    roles.grant(make.make_manager(centre), centre.pk, member.email, STAFF)
+    assert sign_ins.member_for_token(key) is None
 
 
 @pytest.mark.django_db

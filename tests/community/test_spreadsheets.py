@@ -39,4 +39,10 @@ def test_a_table_is_written_line_by_line():
         raise AssertionError("not asked for yet")
 
     table = rows_to_csv(["x"], rows())
-    assert [next(table), next(table), next(table)] == [BOM.encode(), b"x\r\n", b"a\r\n"]
+    assert [next(table), next(table), next(table)] == [BOM.encode(), b'"x"\r\n', b'"a"\r\n']
+
+
+def test_a_name_with_semicolons_stays_one_cell_where_cells_are_parted_by_them():
+    text = b"".join(rows_to_csv(["Name"], [["x;=cmd|' /C calc'!A0;y"]])).decode("utf-8-sig")
+    (_head, row) = csv.reader(io.StringIO(text), delimiter=";")
+    assert row == ["x;=cmd|' /C calc'!A0;y"]

@@ -78,7 +78,9 @@ def test_a_token_needs_no_csrf():
 
 def test_asking_twice_costs_one_query(django_assert_num_queries: DjangoAssertNumQueries):
     member = make_member()
-    request = RequestFactory().get("/", headers={"Authorization": f"Bearer {issue_token(member, 'x')}"})
+    request = RequestFactory().get(
+        "/api/v1/me/", headers={"Authorization": f"Bearer {issue_token(member, 'x')}"}
+    )
     with django_assert_num_queries(1):
         assert actor_of(request) == actor_of(request) == member
     assert actor_of(RequestFactory().get("/")) is None

@@ -15,12 +15,13 @@ import redis
 from django.apps import apps
 from django.conf import settings
 from django.contrib.sessions.models import Session
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import IntegrityError, connection
 from django.test import Client
 
 from community import circles, households, privacy
-from community.models import Circle, CircleMembership, Erasure, HouseholdAdult, Member, SecurityRecord
+from community.models import Centre, Circle, CircleMembership, Erasure, HouseholdAdult, Member, SecurityRecord
 from config.sqlite.base import truncate_log
 from events import calendars
 from events.models import Attendee, Event, Pool, Registration
@@ -415,3 +416,20 @@ def test_the_database_file_forgets_too():
     held = file.read_bytes() + file.with_name(f"{file.name}-wal").read_bytes()
     assert b"Pneumonoultramicroscopic" not in held
     assert b"Zyxwvutsrq" not in held
+
+
+def test_from_the_day_on_nobody_can_take_it_back(clock: Any):
+    member = make_member()
+    privacy.ask_erasure(member)
+    clock.shift(privacy.GRACE)
+    with pytest.raises(ValidationError, match="fourteen days are over"):
+        privacy.withdraw_erasure(member)
+    assert privacy.erase_due() == 1
+    assert not Member.objects.filter(pk=member.pk).exists()
+
+
+def test_the_last_manager_is_told_that_their_centre_has_none_then():
+    manager = make_manager()
+    assert [duty.becomes for duty in privacy.duties_of(manager)] == [privacy.NO_MANAGER]
+    make_manager(Centre.objects.get())
+    assert privacy.duties_of(manager) == []

@@ -40,7 +40,7 @@ from community.forms import (
     WithTowns,
 )
 from config.accounts import JoinAgainForm
-from config.locks import LoginCodeForm, SecondStepForm
+from config.locks import LoginCodeForm, OnceMoreForm, SecondStepForm, SignUpCodeForm
 from events import hosting, imports
 from events.desk_views import AddressForm, GrantForm
 from events.door_views import HelperForm
@@ -240,6 +240,8 @@ def form_makers(region: Region) -> dict[type, Any]:
         EventForm: lambda data: EventForm(data, member=region.manager),
         JoinAgainForm: JoinAgainForm,
         LoginCodeForm: lambda data: LoginCodeForm(data, code="BCDF-GHJK-LMNP"),
+        SignUpCodeForm: lambda data: SignUpCodeForm(data, code="BCDF-GHJK-LMNP"),
+        OnceMoreForm: lambda data: OnceMoreForm(data, user=region.member),
         SecondStepForm: lambda data: SecondStepForm(data, user=region.member),
     }
 

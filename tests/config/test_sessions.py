@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.test import Client
@@ -11,7 +12,8 @@ from django.test import Client
 from community import audit, sign_ins
 from community.models import ApiToken, Member
 from config import sessions
-from realtime.models import Entry
+from events import calendars, desk
+from realtime.models import Entry, Mail
 from tests import factories as make
 from tests.community.test_accounts import code_sent_to, sign_in
 
@@ -116,6 +118,64 @@ def test_a_new_address_ends_every_other_session_every_key_and_every_socket():
     assert not ApiToken.objects.filter(member=member, revoked_at=None).exists()
     assert Entry.objects.filter(kind=Entry.Kind.SIGN_OUT, author=member, text="").exists()
     assert audit.about(member).filter(action="address_changed").exists()
+
+
+def test_a_code_on_its_way_to_the_old_address_opens_nothing_any_more():
+    centre = make.make_centre()
+    manager, member = make.make_manager(centre), make.make_member(centre=centre, email="old@example.org")
+    thief = Client()
+    thief.post("/accounts/login/", {"login": "old@example.org"})
+    code = code_sent_to("old@example.org")
+    desk.correct_address(manager, centre, member.pk, "new@example.org")
+    thief.post("/accounts/login/code/confirm/", {"code": code})
+    assert not is_in(thief)
+    assert set(EmailAddress.objects.filter(user=member).values_list("email", flat=True)) == {
+        "new@example.org"
+    }
+    owner = Client()
+    sign_in(owner, "new@example.org")
+    assert is_in(owner)
+
+
+def test_who_signed_up_with_another_address_before_does_not_get_the_corrected_account():
+    centre = make.make_centre()
+    thief = Client()
+    thief.post("/accounts/signup/", {"email": "att@example.org", "is_adult": "on", "agrees": "on"})
+    code = code_sent_to("att@example.org")
+    member = Member.objects.get(email="att@example.org")
+    member.profile.centre = centre
+    member.profile.save()
+    desk.correct_address(make.make_manager(centre), centre, member.pk, "victim@example.org")
+    thief.post("/accounts/confirm-email/", {"code": code})
+    assert thief.get("/me/").status_code == 302
+    assert Member.objects.get(pk=member.pk).email == "victim@example.org"
+
+
+def test_what_was_mailed_to_the_old_address_opens_nothing_any_more():
+    centre = make.make_centre()
+    member = make.make_member(centre=centre)
+    row = make.make_registration(make.make_event(centre=centre), member)
+    key = Mail.objects.get(to=member.email).text.partition("?key=")[2].split()[0]
+    feed = f"/calendar/{calendars.feed_token(member)}.ics"
+    desk.correct_address(make.make_manager(centre), centre, member.pk, "right@example.org")
+    assert Client().get(feed).status_code == 404
+    Client().post(f"/registrations/{row.public_id}/cancel/?key={key}", {"key": key})
+    row.refresh_from_db()
+    assert row.state == "confirmed"
+
+
+@pytest.mark.parametrize("scheme", ["Bearer x", "bearer ec_unknown"])
+def test_a_token_beside_the_cookie_lifts_nothing_a_session_is_held_to(scheme: str):
+    """A page is opened by its session: a header that anybody can add is no program."""
+    lockless = make.make_staff()
+    Authenticator.objects.all().delete()
+    junk = {"Authorization": scheme}
+    assert make.make_client(lockless).get("/events/", headers=junk)["Location"] == "/accounts/lock/"
+    stale = make.make_client(make.make_member(), minutes_ago=11)
+    asked = stale.post("/me/keys/", {"name": "x"}, headers=junk)
+    assert asked["Location"].startswith("/accounts/reauthenticate/code/")
+    over = make.make_client(make.make_member(), minutes_ago=60 * 24 * 91)
+    assert over.get("/me/", headers=junk).status_code == 302
 
 
 @pytest.mark.parametrize("page", ["/accounts/email/", "/accounts/2fa/webauthn/add/"])

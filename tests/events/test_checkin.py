@@ -379,7 +379,7 @@ def test_a_members_own_page_is_a_gate_for_whom_may_stand_at_the_door(event):
 
 
 def test_a_helper_who_is_thanked_scans_no_more(event):
-    helper = make_member()
+    helper = make_member(centre=event.centre)
     named = gates.name_helper(event.host, event.pk, helper.email)
     checkin.record_as(helper, event.pk, "Phone", [reading("x")], NOW)
     gates.dismiss_helper(event.host, event.pk, named.pk)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.test import Client
 
 from community import audit
 from community.models import Member, Role, SecurityRecord
@@ -84,9 +85,9 @@ def test_a_persons_page_shows_neither_where_they_live_nor_what_was_mailed():
     centre = make.make_centre()
     town = make.make_place("Eupen")
     member = make.make_member(centre=centre, lives=town, about="I sing")
-    notify.mail_rendered(
-        "x", to=member.email, language="en", claim="c", words=("Subject", "Secret words"), member=member
-    )
+    row = make.make_registration(make.make_event(centre=centre), member)
+    mail = {"to": member.email, "language": "en", "words": ("Subject", "Secret words"), "member": member}
+    notify.mail_rendered("event_party", claim=f"event_party:{row.public_id}:9", **mail)
     page = make.make_client(make.make_staff(centre)).get(f"/desk/{centre.slug}/people/{member.public_id}/")
     shown = page.content.decode()
     assert "Subject" in shown
@@ -94,13 +95,25 @@ def test_a_persons_page_shows_neither_where_they_live_nor_what_was_mailed():
         assert hidden not in shown
 
 
+def test_no_code_and_nothing_of_another_centre_is_seen_at_the_desk():
+    """A sign-in code stands in the subject of its mail: who reads that gets in."""
+    centre, other = make.make_centre(), make.make_centre()
+    member = make.make_member(centre=other, email="ana@example.org")
+    make.make_registration(make.make_event(centre=centre, title="Picnic here"), member)
+    make.make_registration(make.make_event(centre=other, title="Carnival there"), member)
+    Client().post("/accounts/login/", {"login": "ana@example.org"})
+    subject = Mail.objects.get(kind="login_code").subject
+    Mail.objects.update(state=Mail.State.FAILED)
+    for where in (centre, other):
+        client = make.make_client(make.make_manager(where))
+        for page in (f"people/{member.public_id}/", "mails/"):
+            assert subject not in client.get(f"/desk/{where.slug}/{page}").content.decode()
+    here = make.make_client(make.make_staff(centre)).get(f"/desk/{centre.slug}/people/{member.public_id}/")
+    assert "Picnic here" in here.content.decode()
+    assert "Carnival there" not in here.content.decode()
+
+
 # What needs somebody
-
-
-def keys_of(staff: Member) -> list[str]:
-    return [
-        need.url.split("/")[-2] if "/desk/" in need.url else need.url for need in desk.needs(role_of(staff))
-    ]
 
 
 def test_a_quiet_centre_needs_nothing():
@@ -186,8 +199,10 @@ def test_a_mistyped_address_is_corrected_and_both_are_told():
     assert set(Mail.objects.values_list("to", flat=True)) == {"ana@gmial.example", "ana@gmail.example"}
     assert browser.get("/me/").status_code == 302
     assert audit.about(member).filter(action=Action.CORRECTED, actor=manager).exists()
-    desk.correct_address(manager, centre, member.pk, "ana@gmail.example")
+    with pytest.raises(ValidationError, match="That is the address already"):
+        desk.correct_address(manager, centre, member.pk, "ana@gmail.example")
     assert Mail.objects.count() == 2
+    assert not audit.about(member).filter(actor=member, action=Action.SESSIONS_ENDED).exists()
 
 
 @pytest.mark.parametrize("email", ["nonsense", "taken@example.org"])

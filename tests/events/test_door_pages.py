@@ -1,15 +1,20 @@
 """The pages of the door: the scanner, the host's board and list, pairing, helpers."""
 
+import csv
+import io
 import re
 from datetime import timedelta
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.urls import reverse
 
+from community import audit
 from events import board, checkin, gates
 from events.checkin import DeviceClock
 from events.models import DoorHelper, Gate, GatePairing, Scan
 from realtime.clock import now
+from realtime.models import Entry
 from tests.events.doors import code, gate, open_event, party, reading
 from tests.factories import make_centre, make_event, make_member, make_staff
 
@@ -65,7 +70,7 @@ def test_a_hidden_event_has_no_door(client, event):
 
 
 def test_a_helper_sees_the_list_and_not_who_else_helps(client, event):
-    helper = make_member()
+    helper = make_member(centre=event.centre)
     gates.name_helper(event.host, event.pk, helper.email)
     client.force_login(helper)
     text = client.get(page("guests", event)).text
@@ -228,7 +233,8 @@ def test_the_list_costs_eight_queries_for_one_party_and_thirty(host, event, size
 
 
 def test_a_helper_is_named_by_address_or_by_the_name_of_somebody_who_comes(host, event):
-    coming, elsewhere = make_member(display_name="Ada"), make_member(display_name="Grace")
+    coming = make_member(display_name="Ada")
+    elsewhere = make_member(display_name="Grace", centre=event.centre)
     party(event, member=coming)
 
     host.post(page("door_helpers", event), {"who": " ada "})
@@ -248,7 +254,7 @@ def test_nobody_by_that_name_keeps_what_was_typed(host, event):
 
 
 def test_a_helper_is_thanked(host, event):
-    helper = gates.name_helper(event.host, event.pk, make_member().email)
+    helper = gates.name_helper(event.host, event.pk, make_member(centre=event.centre).email)
     host.post(page("door_helpers", event), {"remove": helper.pk})
 
     assert not DoorHelper.objects.exists()
@@ -303,13 +309,34 @@ def test_the_guest_list_comes_as_a_table_for_who_hosts_and_nobody_else(client):
         answer = client.get(path)
         assert answer.status_code == status
     table = b"".join(answer.streaming_content).decode("utf-8-sig")
-    lines = table.splitlines()
-    assert lines[0] == "Party,Name,Child,Payment,Arrived,Gate"
-    assert lines[1].startswith(f"{row.member},{row.member},,,") and lines[1].endswith(",Front")
-    assert lines[2] == f"{row.member},'=cmd|' /C calc'!A0,,,,"
+    head, first, second = csv.reader(io.StringIO(table))
+    assert head == ["Party", "Name", "Child", "Payment", "Arrived", "Gate"]
+    assert first[:4] == [str(row.member), str(row.member), "", ""] and first[5] == "Front"
+    assert second == [str(row.member), "'=cmd|' /C calc'!A0", "", "", "", ""]
     assert (answer["Content-Type"], answer["Cache-Control"]) == (
         "text/csv; charset=utf-8",
         "max-age=0, no-cache, no-store, must-revalidate, private",
     )
     assert f"guests-{event.public_id}.csv" in answer["Content-Disposition"]
-    assert 'guests.csv" download' in client.get(f"/events/{event.public_id}/guests/").text
+    assert 'guests.csv"' in client.get(f"/events/{event.public_id}/guests/").text
+
+
+def test_a_host_does_not_find_out_by_asking_who_has_an_account():
+    event = make_event()
+    stranger, here = make_member(), make_member(centre=event.centre)
+    for email in (stranger.email, "nobody@example.org"):
+        with pytest.raises(ValidationError, match="We found nobody"):
+            gates.name_helper(event.host, event.pk, email)
+    assert gates.name_helper(event.host, event.pk, here.email).member == here
+    assert gates.name_helper(make_staff(event.centre), event.pk, stranger.email).member == stranger
+
+
+def test_who_helped_at_a_door_hears_no_more_of_it_and_both_are_on_record():
+    event = make_event()
+    helper = make_member(centre=event.centre)
+    named = gates.name_helper(event.host, event.pk, helper.email)
+    gates.dismiss_helper(event.host, event.pk, named.pk)
+    gates.dismiss_helper(event.host, event.pk, named.pk)
+    assert Entry.objects.get(kind=Entry.Kind.SIGN_OUT).author == helper
+    told = audit.about(helper).filter(actor=event.host).values_list("action", flat=True)
+    assert list(told) == ["role_withdrawn", "role_granted"]

@@ -13,7 +13,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models.functions import Lower
 
-from community import members
+from community import members, roles
 from community.models import ApiToken, Centre, Member, Profile, Role
 from events.models import DoorHelper, Event
 from realtime import clock
@@ -112,12 +112,10 @@ def give(people: Sequence[Member], role: str, centre: Centre | None) -> None:
     if role == "host":
         Member.objects.filter(pk__in=[member.pk for member in people]).update(is_host=True)
     elif role in {"staff", "manager"}:
-        Role.objects.bulk_create(
-            [Role(member=member, centre=centre, kind=role) for member in people],
-            update_conflicts=True,
-            unique_fields=["member", "centre"],
-            update_fields=["kind"],
-        )
+        assert centre is not None, "asked for before"
+        for member in people:
+            if not Role.objects.filter(member=member, centre=centre, kind=role).exists():
+                roles.give(member, centre, Role.Kind(role), by=None)
     elif role == "door":
         doors = list(Event.objects.filter(centre=centre).upcoming())
         DoorHelper.objects.bulk_create(
