@@ -2,7 +2,7 @@
 
 The whole file is read and checked before anything is touched; then it replaces every row in one transaction, so
 that a restore that is killed leaves what was there. Who was erased since is erased again before anybody can look,
-what was taken back (tokens, gates) stays taken back, everybody signs in anew, and the site begins a new epoch.
+what was taken back (tokens, gates, roles, addresses) stays taken back, everybody signs in anew, and the site begins a new epoch.
 """
 
 import base64
@@ -22,7 +22,7 @@ from pyrage.x25519 import Identity
 
 from community import privacy
 from community.models import ApiToken, Centre, Erasure, Member
-from config import archive
+from config import archive, taken_back
 from config.archive import Column, Unusable
 from config.backup import Say
 from events.models import Gate
@@ -184,11 +184,14 @@ def restore(
         with transaction.atomic():
             above, tokens, gates = rooms.epoch(), revoked_tokens(), closed_gates()
             asked = list(Erasure.objects.all()) if is_inhabited() else None
+            rights = taken_back.rights() if is_inhabited() else None
             empty()
             if archive.read(source, key, Load(fresh, say)) != digest:
                 raise Unusable("The backup changed while it was read.")
             reset_sequences()
             take_back(tokens, gates)
+            if rights is not None:
+                taken_back.keep(rights)
             erase_again(asked, erased, say)
             if not send_queued:
                 drop_mail()

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import pyrage
 import pytest
+from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
@@ -22,16 +23,25 @@ from django.db.models import AutoField, BigAutoField
 from django.test import Client
 from pyrage.x25519 import Identity
 
-from community import exports, privacy
-from community.models import ApiToken, Erasure, Export, ExportPart, Member
+from community import exports, privacy, roles
+from community.models import ApiToken, Erasure, Export, ExportPart, Member, Role
 from community.sign_ins import issue_token, member_for_token
 from config import archive, backup
 from config.management.commands.backup import Command as Backup
-from events.gates import gate_for_token, open_gate, pair
-from events.models import Event, Gate
+from events import calendars, desk, registration
+from events.gates import dismiss_helper, gate_for_token, name_helper, open_gate, pair
+from events.models import DoorHelper, Event, Gate
 from realtime import chat, clock, notify, rooms
-from realtime.models import Entry, Mail, Room, Site
-from tests.factories import make_event, make_member, make_room
+from realtime.models import Entry, Mail, MailedKey, Room, Site
+from tests.factories import (
+    make_centre,
+    make_event,
+    make_host,
+    make_manager,
+    make_member,
+    make_registration,
+    make_room,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -408,6 +418,36 @@ def test_what_was_taken_back_stays_taken_back(tmp_path, key_file):
     assert Event.objects.get().title != "Changed since"
     assert member_for_token(kept) == member and member_for_token(revoked) is None
     assert gate_for_token(open_) is not None and gate_for_token(closed) is None
+
+
+def test_rights_and_addresses_taken_back_since_do_not_come_back(tmp_path, key_file):
+    centre = make_centre()
+    first, second = make_manager(centre), make_manager(centre)
+    host, helper = make_host(centre=centre), make_member(centre=centre)
+    event = make_event(host=host, centre=centre)
+    named = name_helper(host, event.pk, helper.email)
+    row = make_registration(event, helper)
+    key = (
+        Mail.objects.filter(member=helper, text__contains="?key=").get().text.partition("?key=")[2].split()[0]
+    )
+    feed = calendars.feed_token(helper)
+    path = back_up(tmp_path / "a.age")
+
+    roles.withdraw(first, centre.pk, second.pk)
+    roles.set_host(first, centre, host, is_host=False)
+    dismiss_helper(host, event.pk, named.pk)
+    desk.correct_address(first, centre, helper.pk, "right@example.org")
+    restore(path, key_file, replace=True)
+
+    assert list(Role.objects.values_list("member", flat=True)) == [first.pk]
+    assert not Member.objects.filter(is_host=True).exists()
+    assert not DoorHelper.objects.exists()
+    assert Member.objects.get(pk=helper.pk).email == "right@example.org"
+    assert EmailAddress.objects.get(user=helper.pk).email == "right@example.org"
+    with pytest.raises(Member.DoesNotExist):
+        calendars.member_for_feed(feed)
+    with pytest.raises(MailedKey.DoesNotExist):
+        registration.registration_by_key(row.pk, key)
 
 
 def test_who_was_erased_after_the_backup_does_not_come_back(tmp_path, key_file):

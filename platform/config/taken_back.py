@@ -1,0 +1,60 @@
+"""What was taken back since a backup was made, so that a restore does not give it again."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from allauth.account.models import EmailAddress
+
+from community.models import Member, Role
+from events.models import CalendarFeed, DoorHelper
+from realtime.models import MailedKey
+
+
+@dataclass(frozen=True)
+class Rights:
+    """Who may what at this moment, by the numbers that a backup knows people and things by."""
+
+    roles: dict[tuple[int, int], str]  # (member, centre): kind
+    hosts: frozenset[int]
+    helpers: frozenset[tuple[int, int]]  # (event, member)
+    addresses: dict[int, str]
+    feeds: dict[int, int]  # member: version of the feed's address
+    used_keys: dict[str, datetime | None]  # of mails, by digest
+
+
+def rights() -> Rights:
+    """As they are now. Six queries."""
+    roles = Role.objects.values_list("member", "centre", "kind")
+    return Rights(
+        {(member, centre): kind for member, centre, kind in roles},
+        frozenset(Member.objects.filter(is_host=True).values_list("pk", flat=True)),
+        frozenset(DoorHelper.objects.values_list("event", "member")),
+        dict(Member.objects.values_list("pk", "email")),
+        dict(CalendarFeed.objects.values_list("member", "version")),
+        dict(MailedKey.objects.exclude(used_at=None).values_list("digest", "used_at")),
+    )
+
+
+def keep(then: Rights) -> None:
+    """Take back again, from what a backup has brought, whatever `then` no longer had. What the backup lacks stays lacking."""
+    for role in Role.objects.all():
+        kind = then.roles.get((role.member_id, role.centre_id))
+        if kind is None:
+            role.delete()
+        else:
+            Role.objects.filter(pk=role.pk).update(kind=kind)
+    Member.objects.filter(is_host=True).exclude(pk__in=then.hosts).update(is_host=False)
+    for pk, *place in DoorHelper.objects.values_list("pk", "event", "member"):
+        if tuple(place) not in then.helpers:
+            DoorHelper.objects.filter(pk=pk).delete()
+    for member_id, version in then.feeds.items():
+        if Member.objects.filter(pk=member_id).exists():
+            CalendarFeed.objects.update_or_create(member_id=member_id, defaults={"version": version})
+    for digest, used_at in then.used_keys.items():
+        MailedKey.objects.filter(digest=digest).update(used_at=used_at)
+    for member in Member.objects.all():
+        email = then.addresses.get(member.pk, member.email)
+        if email != member.email:
+            Member.objects.filter(pk=member.pk).update(email=email)
+            EmailAddress.objects.filter(user=member).delete()
+            EmailAddress.objects.create(user=member, email=email, verified=True, primary=True)
