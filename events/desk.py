@@ -16,8 +16,8 @@ from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 from django.urls import reverse
 from django.utils.functional import Promise
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from community import audit, roles, sign_ins
 from community.models import Centre, Member, Role
@@ -230,13 +230,14 @@ def people_table(role: Role, words: str) -> Iterator[bytes]:
     audit.record(audit.Action.EXPORTED, actor=role.member, centre=role.centre, target="people")
     header = (_("Name"), _("E-mail address"), _("Language"), _("Here since"), _("Host"), _("Home centre"))
     found = found_in(people_of(role.centre), words).select_related("profile__centre")
+    yes = _("yes")  # the rows are written when the page's language is over
     rows = (
         (
             one.display_name,
             one.email,
             one.language,
             f"{one.date_joined:%Y-%m-%d}",
-            _("yes") if one.is_host else "",
+            yes if one.is_host else "",
             one.profile.centre.name if one.profile.centre else "",
         )
         for one in found.iterator(1000)
@@ -251,13 +252,14 @@ def events_table(role: Role, events: EventQuerySet) -> Iterator[bytes]:
     """
     audit.record(audit.Action.EXPORTED, actor=role.member, centre=role.centre, target="events")
     header = (_("Title"), _("Begins"), _("Town"), _("Host"), _("State"), _("Places taken"), _("Places"))
+    language, states = get_language(), {"draft": _("Draft"), "cancelled": _("Called off")}
     rows = (
         (
-            event.text("title"),
+            event.text("title", language),
             f"{event.local_start:%Y-%m-%d %H:%M}" if event.local_start else "",
             event.place.name if event.place else event.town,
             event.host.display_name,
-            {"draft": _("Draft"), "cancelled": _("Called off")}.get(event.state, ""),
+            states.get(event.state, ""),
             event.total.taken if event.total else 0,
             event.total.capacity if event.total else None,
         )

@@ -63,8 +63,10 @@ def _number_of(request: HttpRequest) -> int:
 
 
 def _sliced(rows: QuerySet[Any], number: int) -> dict[str, Any]:
-    """One page of rows, and whether there are others before and after."""
+    """One page of rows, and whether there are others before and after. Beyond the last one it is the first."""
     found = list(rows[(number - 1) * PAGE_SIZE : number * PAGE_SIZE + 1])
+    if not found and number > 1:
+        return _sliced(rows, 1)
     more = number + 1 if len(found) > PAGE_SIZE else None
     return {"rows": found[:PAGE_SIZE], "number": number, "previous": number - 1, "next": more}
 

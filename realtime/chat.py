@@ -20,6 +20,7 @@ from realtime import bus, frames, ids, notify, rooms
 from realtime.models import Entry, Participant, Room
 
 MAX_TEXT = 4000
+MAX_REASON = 200
 MAX_PAGE = 100
 MAX_HISTORY = 50
 FORGET_AT_ONCE = 2_000  # entries in one transaction: a room is never held for long
@@ -106,7 +107,12 @@ def hide(moderator: Any, room_id: int, seq: int, key: UUID, reason: str) -> tupl
     The author gets a mail with the reason, without the words. Raises as `post`; PermissionDenied for who does not
     look after the room; ValidationError without a reason.
     """
-    why = " ".join(reason.split())[:200]
+    why = " ".join(reason.split())
+    if len(why) > MAX_REASON:
+        text = _("A reason can have %(limit)s characters at most.")
+        raise ValidationError(
+            {"reason": ValidationError(text, params={"limit": MAX_REASON})}, code="too_long"
+        )
     if not why:
         raise ValidationError({"reason": _("Say why: the author is told.")}, code="required")
 

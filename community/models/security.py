@@ -9,6 +9,16 @@ from community.models.members import Member
 from community.models.places import Centre
 from realtime import clock
 
+WHAT = {  # targets that mean something to people
+    "staff": _("Staff of a centre"),
+    "manager": _("Manager of a centre"),
+    "host": _("Host"),
+    "door": _("Door"),
+    "people": _("People"),
+    "events": _("Events"),
+    "guests": _("Guests"),
+}
+
 
 class SecurityRecord(models.Model):
     """One thing that happened. Append-only; it holds no text that anybody wrote and no address."""
@@ -48,3 +58,8 @@ class SecurityRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.target}".strip()
+
+    @property
+    def what(self) -> str:
+        """What it was about, for people: which role, which list. Empty where a kind or an id says nothing to them."""
+        return str(WHAT.get(self.target.partition(" ")[0], ""))

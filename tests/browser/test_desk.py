@@ -95,7 +95,9 @@ def test_a_new_manager_does_twelve_routine_items_by_keyboard(site: Site, visit: 
     fill(page, "E-mail address", "amara@example.org")
     press(page, "Grant it")
     expect(page.get_by_text("Amara Okafor has the role now")).to_be_visible()
-    press(page, "Withdraw the role: Amara Okafor")
+    tab_to(page, "Withdraw the role: Amara Okafor")
+    page.keyboard.press("Enter")
+    press(page, "Yes, withdraw it: Amara Okafor")
     expect(page.get_by_text("Amara Okafor no longer has the role.")).to_be_visible()
 
     # 9. Look at what is coming, and change an event of somebody else's.

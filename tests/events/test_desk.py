@@ -332,6 +332,26 @@ def test_a_manager_takes_the_list_of_people_along_and_it_is_on_record():
     assert audit.about(manager).filter(action=Action.EXPORTED, target="people").count() == 2
 
 
+def test_a_table_speaks_the_language_of_the_page_to_its_last_line():
+    centre = make.make_centre()
+    manager = make.make_manager(centre, language="nl")
+    make.make_member(centre=centre, display_name="Ana", is_host=True)
+    make.make_event(
+        centre=centre, title="Picnic", translations={"nl": {"title": "Picknick"}}, state="cancelled"
+    )
+    client = make.make_client(manager)
+    assert table_at(client, f"/desk/{centre.slug}/people.csv?q=ana")[1][4] == "ja"
+    assert table_at(client, f"/desk/{centre.slug}/events.csv")[1][::4] == ["Picknick", "Afgelast"]
+
+
+def test_beyond_the_last_page_is_the_first():
+    centre = make.make_centre()
+    page = make.make_client(make.make_manager(centre, display_name="Zoe")).get(
+        f"/desk/{centre.slug}/people/?page=99"
+    )
+    assert "Zoe" in page.content.decode()
+
+
 def test_staff_take_no_list_of_people_and_a_manager_shows_themselves_first():
     centre = make.make_centre()
     path = f"/desk/{centre.slug}/people.csv"

@@ -81,6 +81,8 @@ def test_without_a_reason_nothing_happens():
     message = said(member, where.room)
     with pytest.raises(ValidationError, match="Say why"):
         chat.hide(host, where.room.pk, message.seq, uuid4(), "  ")
+    with pytest.raises(ValidationError, match="200 characters"):
+        chat.hide(host, where.room.pk, message.seq, uuid4(), "x" * 201)
     message.refresh_from_db()
     assert message.text == "A rude word"
 
