@@ -65,11 +65,6 @@ def _tag(name: str, rows: Iterable[tuple[object, ...]]) -> str:
     return f'"{hashlib.sha256(said.encode()).hexdigest()[:32]}"'
 
 
-def of_event(event: Event) -> bytes:
-    """One event as a calendar file. No query when place and centre are loaded."""
-    return _calendar(event.title, [event])
-
-
 def feed_of(event: Event) -> Feed:
     """One event, to be asked for again and again."""
     return Feed(event.title, Event.objects.filter(pk=event.pk).select_related("place", "centre"))

@@ -142,3 +142,19 @@ def everything() -> dict[str, list[Any]]:
         for model in apps.get_models()
         if model._meta.app_label in {"realtime", "community", "events", "config", "account", "mfa"}
     }
+
+
+def test_without_a_key_a_form_of_another_site_gives_no_place_back() -> None:
+    """The page takes a key from anywhere, since only its mail knows it; a session alone is no proof that one meant it."""
+    row = register(make_member(), make_event().pk, [ME])
+    path = f"/registrations/{row.public_id}/cancel/"
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(row.member)
+    assert browser.post(path).status_code == 403
+    assert browser.post(path, {"key": "made-up"}).status_code == 404
+    row.refresh_from_db()
+    assert row.state == "confirmed"
+    stranger = Client(enforce_csrf_checks=True)
+    assert stranger.post(path, {"key": mailed_key(row.member)}, headers={"Origin": "null"}).status_code == 200
+    row.refresh_from_db()
+    assert row.state == "cancelled"
