@@ -23,7 +23,7 @@ from community.personal_fields import (
     table,
 )
 from realtime import keys, notify
-from realtime.models import Entry, Mail, MailedKey, Participant, Room, Site
+from realtime.models import Block, Entry, Mail, MailedKey, Mention, Participant, Room, Showing, Site
 
 KEY, LINK, COUNT, SHARED, SITE = Neutral.KEY, Neutral.LINK, Neutral.COUNT, Neutral.SHARED, Neutral.SITE
 
@@ -182,7 +182,24 @@ LEAVING = Purpose(
     privacy.forget_numbers,
 )
 
-in_order(1, ADDRESS, ACCOUNT, PROFILE, TOWNS, HOUSEHOLD, INVITATION, CIRCLES, MESSAGES, READING)
+BLOCKS = Purpose(
+    _("Whom you have blocked"),
+    _("So that you two hear nothing of each other"),
+    Basis.CONTRACT,
+    ONLY_YOU,
+    _("Until you take the block away, or until you leave"),
+)
+SHOWING = Purpose(
+    _("Whether others may see that you are here, and that you are writing"),
+    _("Because you chose so; until then nobody sees it"),
+    Basis.CONSENT,
+    ONLY_YOU,
+    _("Until you leave"),
+)
+
+in_order(
+    1, ADDRESS, ACCOUNT, PROFILE, TOWNS, HOUSEHOLD, INVITATION, CIRCLES, MESSAGES, READING, SHOWING, BLOCKS
+)
 in_order(3, MAILS, MAILED_KEYS, CONSENTS, ROLES, LOCKS, DEVICES, TOKENS, SECURITY, COPIES, LEAVING)
 add(
     table(
@@ -287,6 +304,19 @@ add(
         lambda pk: Participant.objects.filter(member=pk),
         {"room": "room__title"},
     ),
+    table(
+        Mention,
+        {KEY: "id", LINK: "member room", READING: "seq"},
+        lambda pk: Mention.objects.filter(member=pk),
+        {"room": "room__title"},
+    ),
+    table(
+        Block,
+        {KEY: "id", LINK: "blocker", BLOCKS: "blocked created_at"},
+        lambda pk: Block.objects.filter(blocker=pk),
+        {"blocked": "blocked__display_name"},
+    ),
+    table(Showing, {LINK: "member", SHOWING: "is_shown"}, lambda pk: Showing.objects.filter(member=pk)),
     table(
         Mail,
         {

@@ -122,6 +122,54 @@ class Entry(models.Model):
         return f"{self.room_id}#{self.seq} {self.kind}"
 
 
+class Mention(models.Model):
+    """A member named in a message: what the mark in their list of conversations counts, until they have read it."""
+
+    room = models.ForeignKey(Room, models.CASCADE, related_name="+")
+    seq = models.BigIntegerField(help_text="Of the message that names them.")
+    member = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["member", "room", "seq"], name="one_mention_each"),
+        ]
+        indexes = [models.Index(fields=["room", "seq"], name="mentions_of_a_message")]
+
+    def __str__(self) -> str:
+        return f"{self.member_id} in {self.room_id}#{self.seq}"
+
+
+class Block(models.Model):
+    """Two members who hear nothing of each other anywhere, because one of them wished it so."""
+
+    blocker = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    blocked = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["blocker", "blocked"], name="one_block_each"),
+            models.CheckConstraint(name="nobody_blocks_themselves", condition=~Q(blocker=F("blocked"))),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.blocker_id} blocks {self.blocked_id}"
+
+
+class Showing(models.Model):
+    """What a member lets others see of them in talk. No row: nothing, as for everybody who is new."""
+
+    member = models.OneToOneField(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", primary_key=True
+    )
+    is_shown = models.BooleanField(
+        help_text="Whether others see that they are here, and that they are writing."
+    )
+
+    def __str__(self) -> str:
+        return f"{self.member_id} {'shown' if self.is_shown else 'not shown'}"
+
+
 class Mail(models.Model):
     """The outbox: one mail to one address. Claimed once, sent with one Message-ID for ever."""
 

@@ -192,15 +192,20 @@ def session_digest(session_key: str) -> str:
 
 def sign_out(member_id: int, reason: str, session_key: str = "") -> None:
     """End the member's sockets (close code 4001): of one session when its key is given, else all of them."""
-    _control(member_id, Entry.Kind.SIGN_OUT, reason, session_digest(session_key) if session_key else "")
+    word = session_digest(session_key) if session_key else ""
+    tell_hubs(_member(member_id), Entry.Kind.SIGN_OUT, reason=reason[:200], text=word)
 
 
 def suspend(member_id: int, reason: str) -> None:
     """End all of the member's sockets for good (close code 4403)."""
-    _control(member_id, Entry.Kind.SUSPEND, reason, "")
+    tell_hubs(_member(member_id), Entry.Kind.SUSPEND, reason=reason[:200])
 
 
-def _control(member_id: int, kind: Entry.Kind, reason: str, word: str) -> None:
+def tell_hubs(member: Any, kind: Entry.Kind, **fields: Any) -> None:
+    """Write to the control log what every hub must heed, in this order, even when the bus is down."""
     with transaction.atomic():
-        room = lock(control().pk)
-        append(room, kind, get_user_model().objects.get(pk=member_id), reason=reason[:200], text=word)
+        append(lock(control().pk), kind, member, **fields)
+
+
+def _member(member_id: int) -> Any:
+    return get_user_model().objects.get(pk=member_id)

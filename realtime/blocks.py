@@ -1,0 +1,61 @@
+"""Blocks: two members who hear nothing of each other, whichever of them wished it.
+
+Both are told nothing. What one writes reaches the other as a `hidden` stub, so that the numbers of the log stay
+dense. The control log carries each block, in order, to every hub.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from realtime import rooms
+from realtime.models import Block, Entry
+
+type Unheard = frozenset[int]
+
+
+def block(member: Any, other_id: int) -> bool:
+    """The two hear nothing of each other from this commit on. False when it was so already. Idempotent.
+
+    Raises ValueError when it is the member themselves, IntegrityError when there is nobody of that id.
+    """
+    if other_id == member.pk:
+        raise ValueError("nobody blocks themselves")
+    with transaction.atomic():
+        _row, is_new = Block.objects.get_or_create(blocker=member, blocked_id=other_id)
+        if is_new:
+            rooms.tell_hubs(member, Entry.Kind.BLOCK, text=str(other_id), on=True)
+    return is_new
+
+
+def unblock(member: Any, other_id: int) -> bool:
+    """Take one's own block away; the other's, if there is one, still holds. False when there was none."""
+    with transaction.atomic():
+        is_gone = bool(Block.objects.filter(blocker=member, blocked=other_id).delete()[0])
+        if is_gone:
+            rooms.tell_hubs(member, Entry.Kind.BLOCK, text=str(other_id), on=False)
+    return is_gone
+
+
+def of(member: Any) -> QuerySet[Block]:
+    """Whom the member has blocked, the newest first, with `blocked` loaded."""
+    return Block.objects.filter(blocker=member).select_related("blocked").order_by("-pk")
+
+
+def unheard_by(member_ids: Collection[int]) -> dict[int, Unheard]:
+    """Of each of these members, whom they hear nothing of: whom they block and who blocks them. One query."""
+    found: defaultdict[int, set[int]] = defaultdict(set)
+    rows = Block.objects.filter(Q(blocker__in=member_ids) | Q(blocked__in=member_ids))
+    for blocker, blocked in rows.values_list("blocker", "blocked"):
+        found[blocker].add(blocked)
+        found[blocked].add(blocker)
+    return {member_id: frozenset(found.get(member_id, ())) for member_id in member_ids}
+
+
+def are_apart(one_id: int, other_id: int) -> bool:
+    """Whether either has blocked the other. One query."""
+    pairs = Q(blocker=one_id, blocked=other_id) | Q(blocker=other_id, blocked=one_id)
+    return Block.objects.filter(pairs).exists()
