@@ -300,13 +300,13 @@ add(
     ),
     table(
         Participant,
-        {KEY: "id", LINK: "member", READING: "room joined_seq left_seq read_seq read_n mentions muted"},
+        {KEY: "id", LINK: "member", READING: "room joined_seq left_seq read_seq read_n muted"},
         lambda pk: Participant.objects.filter(member=pk),
         {"room": "room__title"},
     ),
     table(
         Mention,
-        {KEY: "id", LINK: "member room", READING: "seq"},
+        {KEY: "id", LINK: "member room", READING: "seq name"},
         lambda pk: Mention.objects.filter(member=pk),
         {"room": "room__title"},
     ),

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from realtime import chat, fields, frames, ids, rooms
+from realtime import blocks, chat, fields, frames, ids, reading, rooms, writing
 from realtime.models import Participant
 
 
@@ -26,7 +26,7 @@ class RoomSerializer(serializers.Serializer[Participant]):
     head = serializers.IntegerField(source="room.head")
     n = serializers.IntegerField(source="room.n")
     read = serializers.SerializerMethodField()
-    mentions = serializers.IntegerField()
+    mentions = serializers.IntegerField(source="named")
     closed = serializers.SerializerMethodField()
 
     def get_url(self, row: Participant) -> str:
@@ -81,12 +81,18 @@ class NewMessageSerializer(serializers.Serializer[Any]):
     text = fields.Text(trim_whitespace=False, help_text="At most 4,000 code points.")
     reply_to = fields.Whole(required=False, allow_null=True, min_value=1, max_value=frames.MAX_SEQ)
     language = fields.Language(required=False, allow_blank=True, help_text="BCP 47")
+    mentions = serializers.ListField(
+        child=fields.PublicId(),
+        required=False,
+        max_length=frames.MAX_MENTIONS,
+        help_text="Whom its @names mean.",
+    )
 
 
 class AfterSerializer(serializers.Serializer[Any]):
     after = serializers.IntegerField(required=False, default=0, min_value=0, max_value=frames.MAX_SEQ)
     limit = serializers.IntegerField(
-        required=False, default=chat.MAX_PAGE, min_value=1, max_value=chat.MAX_PAGE
+        required=False, default=reading.MAX_PAGE, min_value=1, max_value=reading.MAX_PAGE
     )
 
 
@@ -95,7 +101,7 @@ class BeforeSerializer(serializers.Serializer[Any]):
         required=False, default=frames.MAX_SEQ, min_value=0, max_value=frames.MAX_SEQ
     )
     limit = serializers.IntegerField(
-        required=False, default=chat.MAX_HISTORY, min_value=1, max_value=chat.MAX_HISTORY
+        required=False, default=reading.MAX_HISTORY, min_value=1, max_value=reading.MAX_HISTORY
     )
 
 
@@ -106,7 +112,8 @@ class _Rooms(generics.GenericAPIView[Participant]):
     queryset = Participant.objects.none()
 
     def get_queryset(self) -> QuerySet[Participant]:
-        return Participant.objects.filter(member=self.request.user.pk, left_seq=None).select_related("room")
+        here = Participant.objects.filter(member=self.request.user.pk, left_seq=None).select_related("room")
+        return rooms.with_mentions(here)
 
     def get_serializer_context(self) -> dict[str, Any]:
         is_described = getattr(
@@ -137,7 +144,10 @@ class ParticipantList(generics.ListAPIView[Participant]):
 
     def get_queryset(self) -> QuerySet[Participant]:
         room = rooms.room_for(self.request.user, self.kwargs["pk"])
-        return Participant.objects.filter(room=room, left_seq=None).select_related("member")
+        me = cast(int, self.request.user.pk)
+        apart = blocks.unheard_by([me])[me]
+        here = Participant.objects.filter(room=room, left_seq=None).select_related("member")
+        return here.exclude(member__in=apart)
 
 
 def _asked(form: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
@@ -153,7 +163,7 @@ class Entries(APIView):
     @extend_schema(parameters=[AfterSerializer], responses=EntriesSerializer)
     def get(self, request: Request, pk: int) -> Response:
         """Entries after a seq, ascending: what the socket calls sync."""
-        page = chat.entries(request.user, pk, **_asked(AfterSerializer, request))
+        page = reading.entries(request.user, pk, **_asked(AfterSerializer, request))
         return Response({"results": page.rows, "more": page.more})
 
     @extend_schema(
@@ -168,9 +178,12 @@ class Entries(APIView):
         form = NewMessageSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         said = form.validated_data
-        reply_to, language = said.get("reply_to"), said.get("language", "")
-        entry, is_known = chat.post(request.user, pk, said["text"], said["key"], reply_to, language)
-        return Response(chat.frame_of(entry), status=200 if is_known else 201)
+        more = {"reply_to": said.get("reply_to"), "language": said.get("language", "")}
+        wish = chat.message(
+            request.user, said["text"], said["key"], mentions=said.get("mentions", ()), **more
+        )
+        entry, is_known = writing.write(pk, wish)
+        return Response(reading.frame_of(entry), status=200 if is_known else 201)
 
 
 class History(APIView):
@@ -179,5 +192,5 @@ class History(APIView):
     @extend_schema(parameters=[BeforeSerializer], responses=EntriesSerializer)
     def get(self, request: Request, pk: int) -> Response:
         """Messages before a seq in their present state, newest first."""
-        page = chat.history(request.user, pk, **_asked(BeforeSerializer, request))
+        page = reading.history(request.user, pk, **_asked(BeforeSerializer, request))
         return Response({"results": page.rows, "more": page.more})

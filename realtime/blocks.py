@@ -9,10 +9,10 @@ from collections.abc import Collection
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from realtime import rooms
-from realtime.models import Block, Entry
+from realtime.models import Block, Entry, Mention
 
 type Unheard = frozenset[int]
 
@@ -27,8 +27,15 @@ def block(member: Any, other_id: int) -> bool:
     with transaction.atomic():
         _row, is_new = Block.objects.get_or_create(blocker=member, blocked_id=other_id)
         if is_new:
+            _forget_mentions(member.pk, other_id)
+            _forget_mentions(other_id, member.pk)
             rooms.tell_hubs(member, Entry.Kind.BLOCK, text=str(other_id), on=True)
     return is_new
+
+
+def _forget_mentions(author_id: int, named_id: int) -> None:
+    by = Entry.objects.filter(room=OuterRef("room"), seq=OuterRef("seq"), author=author_id)
+    Mention.objects.filter(Exists(by), member=named_id).delete()
 
 
 def unblock(member: Any, other_id: int) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
+from realtime import ids
 from realtime.frames import LANGUAGE_TAG
 
 LANGUAGE_SCHEMA = {"type": "string", "pattern": f"^{LANGUAGE_TAG.pattern}$", "maxLength": 12}
@@ -96,6 +97,18 @@ class Moment(serializers.DateTimeField):
         if not isinstance(value, str):
             self.fail("invalid", format="RFC 3339")
         return super().to_internal_value(value)
+
+
+class PublicId(serializers.CharField):
+    """The 13 characters that name a row; in code its primary key."""
+
+    default_error_messages = {"unknown": _("This is no id.")}
+
+    def to_internal_value(self, data: Any) -> Any:
+        try:
+            return ids.decode(data)
+        except (ValueError, AttributeError, TypeError):
+            self.fail("unknown")
 
 
 class Named(serializers.Field[Any, Any, Any, Any]):

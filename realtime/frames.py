@@ -7,7 +7,7 @@ that is missing or wrong raises ValidationError (the socket answers `error`). Un
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, NamedTuple, NoReturn
 from uuid import UUID
@@ -23,6 +23,7 @@ MAX_DEPTH = 16
 MAX_SEQ = 2**63 - 1
 MAX_WATCHED = 32
 MAX_TOPICS = 16
+MAX_MENTIONS = 20
 LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 
 
@@ -46,6 +47,11 @@ def loads(text: str) -> dict[str, Any]:
 def dumps(frame: Mapping[str, Any]) -> str:
     """A frame as text, without a needless byte."""
     return json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
+
+
+def dumps_value(value: str | int) -> str:
+    """A bare value as JSON text."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -125,6 +131,12 @@ def _cursor(value: object) -> tuple[int, int]:
 def _rooms(value: object) -> list[int]:
     if not isinstance(value, list) or len(value) > MAX_WATCHED:
         raise ValueError("too many rooms")
+    return list(dict.fromkeys(room_id(item) for item in value))
+
+
+def _members(value: object) -> list[int]:
+    if not isinstance(value, list) or len(value) > MAX_MENTIONS:
+        raise ValueError("too many members")
     return list(dict.fromkeys(room_id(item) for item in value))
 
 
@@ -209,6 +221,7 @@ class Send(InRoom):
     text: str = _reads(clean_text)
     reply_to: int | None = _reads(seq, default=None)
     language: str = _reads(language, default="")
+    mentions: list[int] = _reads(_members, default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,16 +287,23 @@ FORMS: dict[str, type[Form]] = {
 
 
 type Reactions = dict[str, list[str]]
+type Person = dict[str, str]  # {"id", "name"}
 
 
-def body(entry: Entry, reactions: Reactions) -> dict[str, Any] | None:
+def person(member_id: int, name: str) -> Person:
+    """How a frame names somebody."""
+    return {"id": ids.encode(member_id), "name": name}
+
+
+def body(entry: Entry, reactions: Reactions, named: list[Person]) -> dict[str, Any] | None:
     """What an entry says, by kind; of a message its present state, None once it was removed."""
     match entry.kind:
         case Entry.Kind.MESSAGE if entry.removed_at:
             return None
         case Entry.Kind.MESSAGE:
             said = {"text": entry.text, "language": entry.language, "reply_to": entry.target}
-            return said | {"reactions": reactions} if reactions else said
+            more = {"reactions": reactions, "mentions": named}
+            return said | {name: value for name, value in more.items() if value}
         case Entry.Kind.EDIT:
             return {"seq": entry.target, "text": None if entry.removed_at else entry.text}
         case Entry.Kind.REACTION:
@@ -295,7 +315,14 @@ def body(entry: Entry, reactions: Reactions) -> dict[str, Any] | None:
     return {}
 
 
-def entry(row: Entry, reactions: Reactions | None = None) -> dict[str, Any]:
+def hidden(room: str, seq: int, n: int) -> dict[str, Any]:
+    """The stub of an entry whose author its reader hears nothing of: a place in the log and no more."""
+    return {"type": "entry", "room": room, "seq": seq, "n": n, "kind": "hidden"}
+
+
+def entry(
+    row: Entry, reactions: Reactions | None = None, named: list[Person] | None = None
+) -> dict[str, Any]:
     """An `entry` frame. `row.author` must be loaded: no query is made here."""
     author = row.author
     frame = {
@@ -304,9 +331,9 @@ def entry(row: Entry, reactions: Reactions | None = None) -> dict[str, Any]:
         "seq": row.seq,
         "n": row.n,
         "kind": row.kind,
-        "author": {"id": ids.encode(author.pk), "name": author.display_name} if author else None,
+        "author": person(author.pk, author.display_name) if author else None,
         "at": row.at.isoformat(),
-        "body": body(row, reactions or {}),
+        "body": body(row, reactions or {}, named or []),
     }
     if row.key:
         frame["key"] = str(row.key)
@@ -318,7 +345,7 @@ def entry(row: Entry, reactions: Reactions | None = None) -> dict[str, Any]:
 class Parcel(NamedTuple):
     """What a room tells every hub: one entry with its frame ready to be sent, or a hint that belongs to no log.
 
-    `seq` is 0 for hints (`read`, `typing`). `member` is whom it concerns: the author, the reader.
+    `seq` is 0 for hints (`read`, `typing`, `presence`). `member` is whom it concerns: the author, the reader.
     """
 
     seq: int
@@ -327,18 +354,55 @@ class Parcel(NamedTuple):
     member: int
     frame: str
 
-    def pack(self) -> str:
-        return f"{self.seq} {self.n} {self.kind} {self.member}\n{self.frame}"
-
     @classmethod
-    def unpack(cls, text: str) -> "Parcel":
-        head, _newline, frame = text.partition("\n")
-        number, n, kind, member = head.split(" ")
-        return cls(int(number), int(n), kind, int(member), frame)
-
-    @classmethod
-    def of(cls, row: Entry, reactions: Reactions | None = None) -> "Parcel":
+    def of(
+        cls, row: Entry, reactions: Reactions | None = None, named: list[Person] | None = None
+    ) -> "Parcel":
         """An entry on its way. What the control log says stays between servers: its frame is the bare word."""
         control = {Entry.Kind.SIGN_OUT, Entry.Kind.SUSPEND, Entry.Kind.BLOCK}
-        frame = row.text if row.kind in control else dumps(entry(row, reactions))
+        frame = _word(row) if row.kind in control else dumps(entry(row, reactions, named))
         return cls(row.seq, row.n, row.kind, row.author_id or 0, frame)
+
+
+def _word(row: Entry) -> str:
+    """What the control log says of an entry: a session's digest, or whom somebody blocks ("-": no more)."""
+    return f"-{row.text}" if row.on is False else row.text
+
+
+def pack(parcels: Iterable[Parcel]) -> str:
+    """Parcels of one room as one word on the bus: two lines each, for JSON has no bare line break."""
+    return "\n".join(f"{p.seq} {p.n} {p.kind} {p.member}\n{p.frame}" for p in parcels)
+
+
+def unpack(word: str) -> list[Parcel]:
+    """The parcels in a word. Raises ValueError when it is none of ours."""
+    lines = word.split("\n")
+    parcels = []
+    for head, frame in zip(lines[::2], lines[1::2], strict=True):
+        number, n, kind, member = head.split(" ")
+        parcels.append(Parcel(int(number), int(n), kind, int(member), frame))
+    return parcels
+
+
+def joined(room: str, epoch: int, after: int, entries: Iterable[str], *, more: bool = False) -> str:
+    """A `sync` frame of entries that are text already. Not `more`: the room is live from its end on."""
+    flags = f'"more":{str(more).lower()},"live":{str(not more).lower()}'
+    head = f'{{"type":"sync","room":"{room}","epoch":{epoch},"after":{after},"entries":['
+    return f"{head}{','.join(entries)}],{flags}}}"
+
+
+def as_heard(frame: str, unheard: Collection[int]) -> str:
+    """The frame of an entry without those its reader hears nothing of, in reactions and mentions."""
+    strangers = {ids.encode(member_id) for member_id in unheard}
+    if not any(stranger in frame for stranger in strangers):
+        return frame
+    row = json.loads(frame)
+    said = row.get("body") or {}
+    if "reactions" in said:
+        marks = {
+            sign: [one for one in who if one not in strangers] for sign, who in said["reactions"].items()
+        }
+        said["reactions"] = {sign: who for sign, who in marks.items() if who}
+    if "mentions" in said:
+        said["mentions"] = [one for one in said["mentions"] if one["id"] not in strangers]
+    return dumps(row)

@@ -1,6 +1,6 @@
 """The hub: one in each process. It hears rooms and topics and hands each frame, encoded once, to its sockets.
 
-- A room is emitted strictly by seq. What arrives early waits; what does not arrive is read once, for everybody.
+- A room is emitted strictly by seq (feeds). What arrives early waits; what does not arrive is read once, for everybody.
 - A socket is registered and buffers before the database is read, so that nothing falls between the two.
 - Rights end at an entry: who leaves is cut at the seq of their leave entry, on every process.
 - Every second the heads of the watched rooms are compared with the database in one query: the bus may lose
@@ -12,53 +12,33 @@ All of it runs on the event loop; only `in_thread` touches the database.
 import asyncio
 import contextlib
 import logging
+import random
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from weakref import WeakKeyDictionary
 
-from channels.db import database_sync_to_async
 from django.contrib.auth import get_user_model
 from django.contrib.sessions.models import Session
 
-from realtime import bus, chat, frames, ids, live, rooms
+from realtime import bus, frames, ids, live, marks, rooms, writing
+from realtime.callers import Callers
+from realtime.feeds import Feed
 from realtime.frames import Parcel
-from realtime.lines import Line, Watch
+from realtime.lines import Line, Ready, Watch
 from realtime.models import Entry
+from realtime.threads import Together, in_thread
+from realtime.writing import Outcome, Wish, Written
 
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
 SESSIONS_EVERY = 5  # ticks
-GAP_PATIENCE_S = 0.02  # two threads may publish 6 before 5: mostly 5 is just behind
-PULL = 500
-MAX_LINES_A_MEMBER = 8
+WISHES = 64  # of one room in one transaction
 SIGN_IN, BANNED, TOO_SLOW, TOO_MANY = 4001, 4403, 4008, 4009
 RESTARTED = 1012  # RFC 6455's list: come back, a moment later
-
-_pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="sockets")
-
-
-def in_thread[**P, R](work: Callable[P, R]) -> Callable[P, Awaitable[R]]:
-    """A function that queries, to be awaited: it runs in a small pool, never on the loop."""
-    on_pool: Callable[P, Awaitable[R]] = database_sync_to_async(work, thread_sensitive=False, executor=_pool)
-    return on_pool
-
-
-class Feed:
-    """One room in this process: how far it was emitted, who watches, what came early."""
-
-    def __init__(self, room_id: int) -> None:
-        self.room_id = room_id
-        self.last = 0
-        self.n = 0
-        self.opened = asyncio.get_running_loop().create_future()
-        self.early: dict[int, Parcel] = {}
-        self.watches: dict[Line, Watch] = {}
-        self.pulling: asyncio.Task[None] | None = None
-
-    def head_frame(self) -> str:
-        return frames.dumps({"type": "head", "room": ids.encode(self.room_id), "seq": self.last, "n": self.n})
+RESTARTING = 4012
+DRAIN_S, DRAIN_STEP_S = 3.0, 0.05
 
 
 class Hub:
@@ -66,10 +46,12 @@ class Hub:
 
     def __init__(self) -> None:
         self.epoch = 1
-        self._lines: defaultdict[int, set[Line]] = defaultdict(set)
+        self.callers = Callers()
+        self.is_draining = False
         self._feeds: dict[int, Feed] = {}
         self._topics: dict[str, set[Line]] = {}
         self._reads: dict[tuple[int, int], int] = {}
+        self._pens: dict[int, Together[Wish, Outcome]] = {}
         self._typing: defaultdict[int, set[int]] = defaultdict(set)
         self._ear: bus.Ear | None = None
         self._control = 0
@@ -81,9 +63,8 @@ class Hub:
 
     async def add(self, line: Line) -> bool:
         """A socket has arrived. False when the member has too many in this process already."""
-        if sum(other.is_open for other in self._lines[line.member_id]) >= MAX_LINES_A_MEMBER:
+        if not self.callers.add(line):
             return False
-        self._lines[line.member_id].add(line)
         async with self._starting:
             if self._clock is None:
                 await self._start()
@@ -96,11 +77,9 @@ class Hub:
                 await self.unwatch(line, room_id)
             await self.follow(line, set())
         finally:
-            self._lines[line.member_id].discard(line)
-            if not self._lines[line.member_id]:
-                del self._lines[line.member_id]
+            self.callers.remove(line)
         async with self._starting:
-            if not self._lines and self._ear is not None:
+            if not self.callers.lines and self._ear is not None:
                 await self._stop()
 
     async def _start(self) -> None:
@@ -110,9 +89,9 @@ class Hub:
         self._control = room.pk
         self._ear = bus.Ear(self._hear, self._lost)
         await self._ear.start(rooms.channel(room.pk))
-        self._feeds[room.pk] = Feed(room.pk)
-        await self._open([self._feeds[room.pk]])
         self.epoch = await in_thread(rooms.epoch)()
+        self._feeds[room.pk] = self._new_feed(room.pk)
+        await self._open([self._feeds[room.pk]])
         self._clock = asyncio.create_task(self._tick())
 
     async def _stop(self) -> None:
@@ -121,8 +100,7 @@ class Hub:
             clock.cancel()
             await asyncio.gather(clock, return_exceptions=True)
         for feed in self._feeds.values():
-            if feed.pulling is not None:
-                feed.pulling.cancel()
+            feed.end()
         self._feeds.clear()
         await self._write_reads()
         if self._ear is not None:
@@ -130,6 +108,13 @@ class Hub:
             self._ear = None
 
     # ------------------------------------------------------------------------------------------ rooms
+
+    def _new_feed(self, room_id: int) -> Feed:
+        return Feed(room_id, self.epoch, self._heed)
+
+    def feed(self, room_id: int) -> Feed | None:
+        """The room as this process hears it, while somebody watches it."""
+        return self._feeds.get(room_id)
 
     async def watch(self, line: Line, room_ids: Iterable[int]) -> None:
         """Register a socket at these rooms: from here on it buffers, until `Watch.resume` says where it stands.
@@ -140,7 +125,7 @@ class Hub:
         for room_id in room_ids:
             feed = self._feeds.get(room_id)
             if feed is None:
-                feed = self._feeds[room_id] = Feed(room_id)
+                feed = self._feeds[room_id] = self._new_feed(room_id)
                 new.append(feed)
             watch = line.watches.setdefault(room_id, Watch(line, room_id))
             watch.buffer()
@@ -164,9 +149,7 @@ class Hub:
                 feed.opened.exception()  # seen: nobody else may be waiting for it
             raise
         for feed in new:
-            feed.last, feed.n = heads.get(feed.room_id, (0, 0))
-            feed.opened.set_result(None)
-            self._drain(feed)
+            feed.begin(*heads.get(feed.room_id, (0, 0)))
 
     async def unwatch(self, line: Line, room_id: int) -> None:
         """The socket hears this room no more; the last one closes it in this process."""
@@ -181,51 +164,38 @@ class Hub:
         if feed.watches or not feed.opened.done() or feed.room_id == self._control:
             return
         self._feeds.pop(feed.room_id, None)
-        if feed.pulling is not None:
-            feed.pulling.cancel()
+        feed.end()
         if self._ear is not None:
             await self._ear.unsubscribe(rooms.channel(feed.room_id))
 
     def _hear(self, channel: str, text: str) -> None:
         """A word from the bus."""
         if channel.startswith(live.CHANNEL):
+            ready = Ready(text)
             for line in self._topics.get(channel.removeprefix(live.CHANNEL), ()):
-                line.put(text)
+                line.put(ready)
             return
         feed = self._feeds.get(int(channel.removeprefix(rooms.CHANNEL)))
         if feed is None:
             return
-        parcel = Parcel.unpack(text)
-        if parcel.seq:
-            feed.early[parcel.seq] = parcel
-            self._drain(feed)
-        elif parcel.kind == "read":
-            for line in self._lines.get(parcel.member, ()):
-                line.put(parcel.frame)
-        else:
-            for line, watch in feed.watches.items():
-                if watch.is_live:  # else it is not known yet whether they may
+        for parcel in frames.unpack(text):
+            if parcel.seq:
+                feed.hear(parcel)
+            elif parcel.kind == "read":
+                for line in self.callers.of(parcel.member):
                     line.put(parcel.frame)
+            elif parcel.kind == "typing":
+                self._hear_typing(feed, parcel)
+        feed.drain()
 
-    def _drain(self, feed: Feed) -> None:
-        """Emit what is next; read what is missing when something early is left."""
-        if not feed.opened.done():
-            return
-        while (parcel := feed.early.pop(feed.last + 1, None)) is not None:
-            self._emit(feed, parcel)
-        feed.early = {seq: parcel for seq, parcel in feed.early.items() if seq > feed.last}
-        if feed.early:
-            self._pull(feed, GAP_PATIENCE_S)
-
-    def _emit(self, feed: Feed, parcel: Parcel) -> None:
-        feed.last, feed.n = parcel.seq, parcel.n
+    def _heed(self, feed: Feed, parcel: Parcel) -> bool:
+        """An entry is about to be heard: obey the control log, cut who leaves. False: it is nobody's to hear."""
         if feed.room_id == self._control:
             self._obey(parcel)
-            return
+            return False
         if parcel.kind == Entry.Kind.LEAVE:
             self._cut(feed, parcel)
-        for watch in feed.watches.values():
-            watch.take(parcel)
+        return True
 
     def _cut(self, feed: Feed, parcel: Parcel) -> None:
         """Who leaves hears the room up to their leave entry and nothing after it."""
@@ -246,11 +216,23 @@ class Hub:
         line.put(frames.dumps({"type": "gone", "room": ids.encode(room_id), "seq": seq, "reason": reason}))
 
     def _obey(self, parcel: Parcel) -> None:
-        """The control log: a session has ended, or a member is suspended."""
+        """The control log: a session has ended, a member is suspended, or two hear nothing of each other any more."""
+        if parcel.kind == Entry.Kind.BLOCK:
+            self._part(parcel.member, parcel.frame)
+            return
         code = BANNED if parcel.kind == Entry.Kind.SUSPEND else SIGN_IN
-        for line in list(self._lines.get(parcel.member, ())):
+        for line in list(self.callers.of(parcel.member)):
             if not parcel.frame or parcel.frame == line.session:
                 self._end(line, code)
+
+    def _part(self, member_id: int, word: str) -> None:
+        """Two are apart. Where a block ends, the other one's may still hold: the page that is loaded next finds out."""
+        if word.startswith("-"):
+            return
+        other_id = int(word)
+        for one, other in ((member_id, other_id), (other_id, member_id)):
+            for line in self.callers.of(one):
+                line.unheard |= {other}
 
     def _end(self, line: Line, code: int) -> None:
         """Close a socket from here: nothing more is put on it, even before its goodbye comes back."""
@@ -259,39 +241,6 @@ class Hub:
         for followers in self._topics.values():
             followers.discard(line)
         line.close(code)
-
-    # ------------------------------------------------------------------------------------------- pull
-
-    def _pull(self, feed: Feed, patience_s: float = 0.0) -> None:
-        if feed.pulling is None or feed.pulling.done():
-            feed.pulling = asyncio.create_task(self._read_missing(feed, patience_s))
-
-    async def _read_missing(self, feed: Feed, patience_s: float) -> None:
-        """Read what the bus has not brought: once for all sockets of the room."""
-        await asyncio.sleep(patience_s)
-        known: set[int] = set()
-        try:
-            more = True
-            while more:
-                known = set(feed.early)
-                parcels = await in_thread(chat.log)(feed.room_id, feed.last, PULL)
-                more = len(parcels) == PULL
-                for parcel in parcels:
-                    if parcel.seq == feed.last + 1:
-                        self._emit(feed, parcel)
-        except Exception:
-            log.exception(
-                "hub: reading a room failed"
-            )  # the next turn sees that it is behind and tries again
-        # What came while it was read is still to be emitted. What was known before and is not in the log is not
-        # asked for again: a word may be wrong, and the next turn compares with the database anyway.
-        feed.early = {
-            seq: parcel
-            for seq, parcel in feed.early.items()
-            if seq == feed.last + 1 or (seq > feed.last and seq not in known)
-        }
-        feed.pulling = None
-        self._drain(feed)
 
     def _lost(self) -> None:
         """The bus may have missed words: compare with the database now."""
@@ -317,11 +266,13 @@ class Hub:
     async def _turn(self, turn: int) -> None:
         await self._write_reads()
         await self._tell_typing()
+        self.callers.forget_idle()
+        self._pens = {room_id: pen for room_id, pen in self._pens.items() if not pen.is_idle}
         opened = [room_id for room_id, feed in self._feeds.items() if feed.opened.done()]
         for room_id, (head, _n) in (await in_thread(rooms.heads)(opened)).items():
             feed = self._feeds.get(room_id)
             if feed is not None and head > feed.last:
-                self._pull(feed)
+                feed.pull()
         for feed in list(self._feeds.values()):
             self._tell_heads(feed)
             await self._close_if_idle(feed)
@@ -345,20 +296,47 @@ class Hub:
         """The database went back in time: everybody comes again, and every room is where it is now."""
         self.epoch = epoch
         self._reads.clear()
-        for line in [line for lines in self._lines.values() for line in lines]:
+        for line in list(self.callers.lines):
             self._end(line, RESTARTED)
         heads = await in_thread(rooms.heads)(list(self._feeds))
         for room_id, feed in self._feeds.items():
-            feed.early.clear()
-            feed.last, feed.n = heads.get(room_id, (0, 0))
+            feed.epoch = epoch
+            feed.begin(*heads.get(room_id, (0, 0)))
 
     async def _end_dead_sessions(self) -> None:
         """Sessions deleted without a word, tokens revoked, members switched off: one query each."""
-        lines = [line for lines in self._lines.values() for line in lines]
-        for line in await in_thread(dead)(lines):
+        for line in await in_thread(dead)(list(self.callers.lines)):
             self._end(line, SIGN_IN)
 
+    async def drain(self) -> None:
+        """Before the process ends: say goodbye to everybody, a few at a time, so that they do not all come back at
+        once; what was read is written. At most `DRAIN_S`, and nobody new is taken.
+        """
+        self.is_draining = True
+        lines = [line for line in self.callers.lines if line.is_open]
+        random.shuffle(lines)  # who comes back first is not who came first
+        steps = max(1, int(DRAIN_S / DRAIN_STEP_S))
+        some = max(20, -(-len(lines) // steps))
+        for begin in range(0, len(lines), some):
+            for line in lines[begin : begin + some]:
+                wait = round(random.uniform(0, 0.5), 3)  # noqa: S311 - jitter, no secret
+                line.put(frames.dumps({"type": "bye", "reason": "restarting", "retry_after": wait}))
+                self._end(line, RESTARTING)
+            await asyncio.sleep(DRAIN_STEP_S)
+        await self._write_reads()
+
     # ----------------------------------------------------------------------- what sockets say, coalesced
+
+    async def write(self, room_id: int, wish: Wish) -> Written:
+        """Write to a room's log, together with all who want the same while a transaction is on its way.
+
+        Returns after the commit. Raises what the wish raises, and OperationalError.
+        """
+        pen = self._pens.setdefault(room_id, Together(partial(writing.write_all, room_id), WISHES))
+        outcome = await pen.ask(wish)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     def read(self, member_id: int, room_id: int, seq: int) -> None:
         """Remember how far a member has read; the newest of each second is written."""
@@ -371,7 +349,7 @@ class Hub:
             return
         is_written = False
         try:
-            await in_thread(chat.mark_all_read)(
+            await in_thread(marks.mark_all_read)(
                 [(member, room, seq) for (member, room), seq in reads.items()]
             )
             is_written = True
@@ -389,13 +367,21 @@ class Hub:
     async def _tell_typing(self) -> None:
         typing, self._typing = self._typing, defaultdict(set)
         for room_id, members in typing.items():
-            frame = {
-                "type": "typing",
-                "room": ids.encode(room_id),
-                "members": [ids.encode(pk) for pk in members],
-            }
-            parcel = Parcel(0, 0, "typing", 0, frames.dumps(frame))
-            await in_thread(bus.publish)(rooms.channel(room_id), parcel.pack())
+            parcel = Parcel(0, 0, "typing", 0, " ".join(map(str, members)))
+            await in_thread(bus.publish)(rooms.channel(room_id), frames.pack([parcel]))
+
+    def _hear_typing(self, feed: Feed, parcel: Parcel) -> None:
+        """Tell who watches the room live; who hears nothing of one who writes is not told of them."""
+        writers = frozenset(map(int, parcel.frame.split()))
+        everybody = Ready(_typing_frame(feed.room_id, writers))
+        for line, watch in feed.watches.items():
+            if not watch.is_live:  # else it is not known yet whether they may
+                continue
+            heard = writers - line.unheard
+            if heard == writers:
+                line.put(everybody)
+            elif heard:
+                line.put(_typing_frame(feed.room_id, heard))
 
     # ----------------------------------------------------------------------------------------- topics
 
@@ -418,10 +404,15 @@ class Hub:
     def numbers(self) -> dict[str, int]:
         """What /metrics shows of this process."""
         return {
-            "sockets": sum(len(lines) for lines in self._lines.values()),
+            "sockets": len(self.callers.lines),
             "rooms": len(self._feeds),
             "topics": len(self._topics),
         }
+
+
+def _typing_frame(room_id: int, writers: Iterable[int]) -> str:
+    members = [ids.encode(pk) for pk in writers]
+    return frames.dumps({"type": "typing", "room": ids.encode(room_id), "members": members})
 
 
 type Find = Callable[[set[str]], set[str]]

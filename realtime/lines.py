@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import struct
 from collections import deque
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from realtime import frames, ids
 from realtime.frames import Parcel
@@ -18,34 +19,71 @@ MAX_BUFFERED_BYTES = 1_048_576
 type Message = dict[str, Any]
 
 
+class Ready:
+    """A frame written once for everybody: as text, and as the bytes of a WebSocket message (RFC 6455 §5.2)."""
+
+    __slots__ = ("_bytes", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._bytes: bytes | None = None
+
+    @property
+    def bytes(self) -> bytes:
+        """One unmasked, final text frame, as servers send it."""
+        if self._bytes is None:
+            payload = self.text.encode()
+            size = len(payload)
+            if size < 126:
+                head = struct.pack("!BB", 0x81, size)
+            elif size < 65_536:
+                head = struct.pack("!BBH", 0x81, 126, size)
+            else:
+                head = struct.pack("!BBQ", 0x81, 127, size)
+            self._bytes = head + payload
+        return self._bytes
+
+
+class Wire(Protocol):
+    """A server's own transport, where it is known: ready bytes go there without being made anew for each socket."""
+
+    def write(self, frame: bytes) -> bool:
+        """Send the bytes of a frame after what is on its way. False: this cannot be done now."""
+
+    def waiting(self) -> int:
+        """How many bytes the other end has not taken yet."""
+
+
 class Line:
     """One socket as the hub sees it. `put` and `close` never wait and never raise."""
 
-    def __init__(
-        self,
-        send: Callable[[Message], Awaitable[None]],
-        member_id: int,
-        session_key: str = "",
-        session: str = "",
-        token: str = "",
-    ) -> None:
+    def __init__(self, send: Callable[[Message], Awaitable[None]], member_id: int, **more: Any) -> None:
+        """`more`: session_key, session (its digest), token (its digest), wire."""
         self.member_id = member_id
-        self.session_key = session_key
-        self.session = session
-        self.token = token
+        self.session_key: str = more.get("session_key", "")
+        self.session: str = more.get("session", "")
+        self.token: str = more.get("token", "")
         self.watches: dict[int, Watch] = {}
         self.topics: set[str] = set()
+        self.unheard: frozenset[int] = frozenset()  # members it hears nothing of
+        self.shown_as = ""  # its member's name, when others may see that they are here
         self.last_sign = monotonic()
         self.is_open = True
         self._send = send
+        self._wire: Wire | None = more.get("wire")
         self._waiting: deque[Message] = deque()
         self._waiting_bytes = 0
         self._writer: asyncio.Task[None] | None = None
 
-    def put(self, text: str) -> None:
+    def put(self, frame: str | Ready) -> None:
         """Send a ready frame after those already on their way."""
-        if self.is_open:
-            self._push({"type": "websocket.send", "text": text}, len(text))
+        if not self.is_open:
+            return
+        if isinstance(frame, Ready):
+            if self._wire is not None and not self._waiting and self._wire.write(frame.bytes):
+                return
+            frame = frame.text
+        self._push({"type": "websocket.send", "text": frame}, len(frame))
 
     def close(self, code: int) -> None:
         """Say goodbye after what is on its way, and send nothing more."""
@@ -55,8 +93,9 @@ class Line:
 
     @property
     def is_choked(self) -> bool:
-        """Whether more than 1 MiB waits for the server to take it."""
-        return self._waiting_bytes > MAX_BUFFERED_BYTES
+        """Whether more than 1 MiB waits for the server or for the other end to take it."""
+        waiting = self._waiting_bytes + (self._wire.waiting() if self._wire is not None else 0)
+        return waiting > MAX_BUFFERED_BYTES
 
     def _push(self, message: Message, size: int) -> None:
         self._waiting.append(message)
@@ -72,6 +111,43 @@ class Line:
                 await self._send(message)
                 self._waiting.popleft()
                 self._waiting_bytes -= len(message.get("text", ""))
+
+
+class Bundle:
+    """Entries that a room emits at once, ascending and without a gap, made into a frame once for all who hear it.
+
+    One entry is an `entry` frame; several are one `sync` frame, which is a tenth of the work of as many frames.
+    """
+
+    def __init__(self, room_id: int, epoch: int, parcels: list[Parcel]) -> None:
+        self.parcels = parcels
+        self.first, self.last, self.n = parcels[0].seq, parcels[-1].seq, parcels[-1].n
+        self._room, self._epoch = ids.encode(room_id), epoch
+        self._ready: dict[int, Ready] = {}
+
+    def after(self, seq: int, unheard: frozenset[int]) -> Ready:
+        """What a reader who has everything up to `seq` still has to hear of it."""
+        seq = max(seq, self.first - 1)
+        if unheard:
+            return Ready(self._written(seq, [self._as_heard(parcel, unheard) for parcel in self.parcels]))
+        ready = self._ready.get(seq)
+        if ready is None:
+            ready = self._ready[seq] = Ready(self._written(seq, [parcel.frame for parcel in self.parcels]))
+        return ready
+
+    def _written(self, seq: int, entries: list[str]) -> str:
+        rest = entries[seq - self.first + 1 :]
+        return rest[0] if len(rest) == 1 else frames.joined(self._room, self._epoch, seq, rest)
+
+    def _as_heard(self, parcel: Parcel, unheard: frozenset[int]) -> str:
+        if parcel.member in unheard:
+            return frames.dumps(frames.hidden(self._room, parcel.seq, parcel.n))
+        return frames.as_heard(parcel.frame, unheard)
+
+    def up_to(self, seq: int) -> "Bundle | None":
+        """Only what comes before `seq`; None when that is nothing."""
+        some = [parcel for parcel in self.parcels if parcel.seq < seq]
+        return Bundle(ids.decode(self._room), self._epoch, some) if some else None
 
 
 class State(Enum):
@@ -103,7 +179,7 @@ class Watch:
         self.sent = 0
         self.acked = 0
         self.told = 0
-        self._buffer: list[Parcel] = []
+        self._buffer: list[Bundle] = []
         self._full_since = 0.0
         self._state = State.WAITING
         self._leaves: list[int] = []
@@ -123,20 +199,20 @@ class Watch:
         """
         self.sent = self.acked = self.told = seq
         self._seen_at = max(self._seen_at, seen_at)
-        left_at = self.left_at
+        left_at = self.left_at()
         buffered, self._buffer, self._leaves = self._buffer, [], []
         self._state = State.LIVE if is_live else State.WAITING
         if is_live:
-            for parcel in buffered:
-                if left_at and parcel.seq >= left_at:
-                    break
-                self.take(parcel)
+            for bundle in buffered:
+                heard = bundle.up_to(left_at) if left_at else bundle
+                if heard is not None:
+                    self.take(heard)
         return left_at
 
-    @property
-    def left_at(self) -> int:
-        """Where the member left while the database was being read, 0 when they did not."""
-        return min((seq for seq in self._leaves if seq > self._seen_at), default=0)
+    def left_at(self, seen_at: int = 0) -> int:
+        """Where the member left while the database was being read, 0 when they did not, or were seen after it."""
+        seen_at = max(self._seen_at, seen_at)
+        return min((seq for seq in self._leaves if seq > seen_at), default=0)
 
     def ends_at(self, seq: int) -> bool:
         """The member leaves at `seq`. True: end now. False: they are back already, or `resume` will see to it."""
@@ -145,22 +221,22 @@ class Watch:
             return False
         return seq > self._seen_at
 
-    def take(self, parcel: Parcel) -> None:
-        """The next entry of the room: send it, keep it or leave it out."""
+    def take(self, bundle: Bundle) -> None:
+        """The next entries of the room: send them, keep them or leave them out."""
         if self._state is State.LIVE:
-            if parcel.seq <= self.sent:
+            if bundle.last <= self.sent:
                 return
             if self.sent - self.acked >= WINDOW:
                 self._state = State.FULL
                 self._full_since = monotonic()
-                self.told = parcel.seq
-                head = {"type": "head", "room": ids.encode(self.room_id), "seq": parcel.seq, "n": parcel.n}
+                self.told = bundle.last
+                head = {"type": "head", "room": ids.encode(self.room_id), "seq": bundle.last, "n": bundle.n}
                 self.line.put(frames.dumps(head))
                 return
-            self.sent = parcel.seq
-            self.line.put(parcel.frame)
+            sent, self.sent = self.sent, bundle.last
+            self.line.put(bundle.after(sent, self.line.unheard))
         elif self._state is State.BUFFERING:
-            self._buffer.append(parcel)
+            self._buffer.append(bundle)
 
     def ack(self, seq: int) -> None:
         """The client has everything up to `seq`."""

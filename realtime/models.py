@@ -57,7 +57,6 @@ class Participant(models.Model):
     left_seq = models.BigIntegerField(null=True, blank=True)
     read_seq = models.BigIntegerField(default=0)
     read_n = models.BigIntegerField(default=0)
-    mentions = models.PositiveIntegerField(default=0)
     muted = models.BooleanField(default=False)
 
     class Meta:
@@ -128,6 +127,7 @@ class Mention(models.Model):
     room = models.ForeignKey(Room, models.CASCADE, related_name="+")
     seq = models.BigIntegerField(help_text="Of the message that names them.")
     member = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    name = models.CharField(max_length=60, db_default="", help_text="As it stands behind the @ in the text.")
 
     class Meta:
         constraints = [

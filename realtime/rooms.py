@@ -5,17 +5,20 @@ until the commit. Joins, leaves and sign-outs are entries too, so that rights ch
 """
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models import Count, F, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
-from realtime import bus, clock
-from realtime.frames import Parcel
-from realtime.models import Entry, Participant, Room, Site
+from realtime import bus, clock, frames
+from realtime.frames import Parcel, pack
+from realtime.models import Entry, Mention, Participant, Room, Showing, Site
 
 CHANNEL = "circles:room:"
 
@@ -67,28 +70,46 @@ def lock(room_id: int) -> Room:
     return Room.objects.select_for_update().get(pk=room_id)
 
 
-def append(room: Room, kind: Entry.Kind, author: Any, **fields: Any) -> Entry:
-    """Write the next entry of a room locked in this transaction, and tell the hubs once it is committed."""
-    return _append_all(room, kind, [author], **fields)[0]
+class Pen:
+    """Writes the next entries of a room locked in this transaction: two statements and one word to the hubs for
+    any number of them.
+    """
 
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        self._entries: list[Entry] = []
+        self._named: list[list[frames.Person]] = []
 
-def _append_all(room: Room, kind: Entry.Kind, authors: Sequence[Any], **fields: Any) -> list[Entry]:
-    """As `append`, one entry for each author, in their order. Two queries for any number."""
-    entries = []
-    for author in authors:
+    def append(
+        self, kind: Entry.Kind, author: Any, named: list[frames.Person] | None = None, **fields: Any
+    ) -> Entry:
+        """The next entry; it is written by `flush`. `named`: who is mentioned in it. No query."""
+        room = self.room
         room.head += 1
         room.n += kind == Entry.Kind.MESSAGE
         numbers = {"seq": room.head, "n": room.n, "rev": room.head}
-        entries.append(Entry(room=room, kind=kind, author=author, at=clock.now(), **numbers, **fields))
-    Room.objects.filter(pk=room.pk).update(head=room.head, n=room.n)
-    Entry.objects.bulk_create(entries)
-    for entry in entries:
-        transaction.on_commit(partial(_announce, Parcel.of(entry), room.pk), robust=True)
-    return entries
+        entry = Entry(room=room, kind=kind, author=author, at=clock.now(), **numbers, **fields)
+        self._entries.append(entry)
+        self._named.append(named or [])
+        return entry
+
+    def flush(self) -> None:
+        """Write what was appended, and tell the hubs once it is committed."""
+        if not self._entries:
+            return
+        entries, named, self._entries, self._named = self._entries, self._named, [], []
+        Room.objects.filter(pk=self.room.pk).update(head=self.room.head, n=self.room.n)
+        Entry.objects.bulk_create(entries)
+        parcels = [Parcel.of(entry, named=who) for entry, who in zip(entries, named, strict=True)]
+        transaction.on_commit(partial(bus.publish, channel(self.room.pk), pack(parcels)), robust=True)
 
 
-def _announce(parcel: Parcel, room_id: int) -> None:
-    bus.publish(channel(room_id), parcel.pack())
+def append(room: Room, kind: Entry.Kind, author: Any, **fields: Any) -> Entry:
+    """Write the next entry of a room locked in this transaction, and tell the hubs once it is committed."""
+    pen = Pen(room)
+    entry = pen.append(kind, author, **fields)
+    pen.flush()
+    return entry
 
 
 def enter(room: Room, member: Any) -> None:
@@ -105,16 +126,19 @@ def enter_all(room_id: int, members: Sequence[Any]) -> None:
         new = list({member.pk: member for member in members if member.pk not in inside}.values())
         if not new:
             return
+        pen = Pen(locked)
+        joins = [pen.append(Entry.Kind.JOIN, member) for member in new]
+        pen.flush()
         Participant.objects.bulk_create(
             [
                 Participant(
                     room=locked, member=entry.author, joined_seq=entry.seq, read_seq=entry.seq, read_n=entry.n
                 )
-                for entry in _append_all(locked, Entry.Kind.JOIN, new)
+                for entry in joins
             ],
             update_conflicts=True,  # who was here before and left
             unique_fields=["room", "member"],
-            update_fields=["joined_seq", "left_seq", "read_seq", "read_n", "mentions"],
+            update_fields=["joined_seq", "left_seq", "read_seq", "read_n"],
         )
 
 
@@ -147,12 +171,31 @@ def _with_news(here: QuerySet[Participant]) -> QuerySet[Participant]:
     )
 
 
-def standing(member: Any, only: Collection[int] | None = None) -> dict[int, Participant]:
-    """By room: the member's participation with its room's head. As `of_member`, but only what a socket needs."""
-    here = Participant.objects.filter(member=member.pk, left_seq=None).select_related("room")
-    if only is not None:
-        here = here.filter(room__in=only)
-    return {participant.room_id: participant for participant in here}
+@dataclass(frozen=True)
+class Standing:
+    """What a socket must know of its member: the rooms they are in, each with its head, and whether they are shown."""
+
+    rooms: dict[int, Participant]
+    is_shown: bool
+
+
+def standing_of(member_ids: Collection[int]) -> dict[int, Standing]:
+    """Where each of these members stands. `Participant.named` counts their unread mentions. Two queries."""
+    here = Participant.objects.filter(member__in=member_ids, left_seq=None).select_related("room")
+    found: defaultdict[int, dict[int, Participant]] = defaultdict(dict)
+    for participant in with_mentions(here):
+        found[participant.member_id][participant.room_id] = participant
+    shown = set(Showing.objects.filter(member__in=member_ids, is_shown=True).values_list("pk", flat=True))
+    return {pk: Standing(found.get(pk, {}), pk in shown) for pk in member_ids}
+
+
+def with_mentions(here: QuerySet[Participant]) -> QuerySet[Participant]:
+    """Each with `named`: how many messages they have not read name them."""
+    unread = Mention.objects.filter(
+        member=OuterRef("member"), room=OuterRef("room"), seq__gt=OuterRef("read_seq")
+    )
+    counted = unread.order_by().values("room").annotate(count=Count("pk")).values("count")
+    return here.annotate(named=Coalesce(Subquery(counted), 0))
 
 
 def epoch() -> int:

@@ -17,9 +17,14 @@ from django.db import OperationalError
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from realtime import chat, frames, hub, ids, live, rooms
-from realtime.lines import WINDOW, Line, Message, Watch
-from realtime.models import Entry, Participant
+from realtime import blocks, chat, frames, hub, ids, live, reading, rooms
+from realtime.blocks import Unheard
+from realtime.callers import MAX_LINES_A_MEMBER
+from realtime.lines import WINDOW, Line, Message, Ready, Watch
+from realtime.models import Participant
+from realtime.rooms import Standing
+from realtime.threads import Together, in_thread
+from realtime.writing import Wish
 
 log = logging.getLogger(__name__)
 
@@ -33,27 +38,29 @@ LIMITS = {
     "frame": frames.MAX_FRAME_BYTES,
     "watch": frames.MAX_WATCHED,
     "topics": frames.MAX_TOPICS,
-    "sockets": hub.MAX_LINES_A_MEMBER,
-    "sync": chat.MAX_PAGE,
-    "history": chat.MAX_HISTORY,
+    "sockets": MAX_LINES_A_MEMBER,
+    "sync": reading.MAX_PAGE,
+    "history": reading.MAX_HISTORY,
 }
 
 
-class Bucket:
-    """How often something may happen: `size` at once, then `a_second`."""
+type Found = tuple[Standing, Unheard]
 
-    def __init__(self, size: float, a_second: float) -> None:
-        self._left, self._size, self._a_second, self._at = size, size, a_second, monotonic()
 
-    def take(self) -> bool:
-        """Whether it may happen now."""
-        now = monotonic()
-        self._left = min(self._size, self._left + (now - self._at) * self._a_second)
-        self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
+def _find(member_ids: list[int]) -> list[Found]:
+    """Where each of these members stands and whom they hear nothing of. Three queries for any number."""
+    standing, unheard = rooms.standing_of(member_ids), blocks.unheard_by(member_ids)
+    return [(standing[pk], unheard[pk]) for pk in member_ids]
+
+
+def _are_alive(lines: list[Line]) -> list[bool]:
+    """Whether who is at these sockets is still signed in. Three queries at most."""
+    ended = set(hub.dead(lines))
+    return [line not in ended for line in lines]
+
+
+_found: Together[int, Found] = Together(_find)
+_alive: Together[Line, bool] = Together(_are_alive)
 
 
 class Socket:
@@ -71,14 +78,14 @@ class Socket:
         self.hub = hub.current()
         self.is_known = False
         self.waiting_for_hello: asyncio.TimerHandle | None = None
-        self.frames, self.writes = Bucket(300, 60), Bucket(30, 5)
         session_key = scope.get("session_key", "")
         self.line = Line(
             send,
             self.member.pk if self.member else 0,
-            session_key,
-            rooms.session_digest(session_key) if session_key else "",
-            scope.get("token", ""),
+            session_key=session_key,
+            session=rooms.session_digest(session_key) if session_key else "",
+            token=scope.get("token", ""),
+            wire=scope.get("wire"),
         )
         self._waiting: deque[Message] = deque()
         self._worker: asyncio.Task[None] | None = None
@@ -122,6 +129,8 @@ class Socket:
             await self._arrive()
 
     async def _arrive(self) -> None:
+        if self.hub.is_draining:
+            return self.line.close(hub.RESTARTING)
         try:
             has_room = await self.hub.add(self.line)
         except Exception:
@@ -144,7 +153,7 @@ class Socket:
         if not self.line.is_open or not self.is_known:
             return
         self.line.last_sign = monotonic()
-        if settings.RATE_LIMITS and not self.frames.take():
+        if settings.RATE_LIMITS and not self.hub.callers.allowance(self.member.pk).frames.take():
             return self.line.close(TOO_FAST)
         try:
             if message.get("text") is None:
@@ -211,7 +220,9 @@ class Socket:
         if form.v != 1:
             return self.line.close(WRONG_VERSION)
         await self.hub.watch(self.line, form.watch)
-        mine, is_alive = await hub.in_thread(self._find_out)()
+        mine = await self._stand()
+        # Who signed out between the handshake and the hub's knowing of this socket would else be overheard.
+        is_alive = await _alive.ask(self.line)
         self.waiting_for_hello.cancel()
         self.waiting_for_hello = None
         if not is_alive:
@@ -229,10 +240,12 @@ class Socket:
         for room_id in form.watch:
             await self._begin(room_id, mine.get(room_id), form.cursors.get(room_id))
 
-    def _find_out(self) -> tuple[dict[int, Participant], bool]:
-        """Where the member stands, and whether they are still signed in: who signed out between the handshake
-        and the hub's knowing of this socket would else be overheard. Three queries."""
-        return rooms.standing(self.member), not hub.dead([self.line])
+    async def _stand(self) -> dict[int, Participant]:
+        """The rooms the member is in; the line learns whom they hear nothing of and whether they are shown."""
+        standing, unheard = await _found.ask(self.member.pk)
+        self.line.unheard |= unheard
+        self.line.shown_as = self.member.display_name if standing.is_shown else ""
+        return standing.rooms
 
     def _standing(self, here: Participant) -> dict[str, Any]:
         room = here.room
@@ -242,7 +255,7 @@ class Socket:
             "head": room.head,
             "n": room.n,
             "read": read,
-            "mentions": here.mentions,
+            "mentions": here.named,  # type: ignore[attr-defined] # rooms.with_mentions
         }
 
     async def do_watch(self, form: frames.WatchMore) -> None:
@@ -251,7 +264,7 @@ class Socket:
         if len(self.line.watches.keys() | form.add.keys()) > frames.MAX_WATCHED:
             raise frames.bad_field("add")
         await self.hub.watch(self.line, form.add)
-        mine = await hub.in_thread(rooms.standing)(self.member, form.add.keys())
+        mine = await self._stand() if form.add else {}
         for room_id, cursor in form.add.items():
             await self._begin(room_id, mine.get(room_id), cursor, form.ref)
 
@@ -291,21 +304,21 @@ class Socket:
     async def _catch_up(self, watch: Watch, after: int, seen_at: int, ref: str | int | None = None) -> None:
         """Send the next piece of the log. The watch is buffering: the last piece makes it live with no gap.
 
-        `seen_at`: the head of the room when the member was last seen in it. Entries are only read by who is in it,
-        so the last of them says so too.
+        `seen_at`: the head of the room when the database showed the member in it.
         """
-        try:
-            page = await hub.in_thread(chat.entries)(self.member, watch.room_id, after)
-        except ObjectDoesNotExist:
-            return self._gone(watch, watch.left_at or after)
+        feed = self.hub.feed(watch.room_id)
+        if feed is None:
+            return
+        left_at = -1
+        while left_at != watch.left_at(seen_at):  # they may leave while it is read
+            left_at = watch.left_at(seen_at)
+            ready, reached, more = await feed.sync(after, reading.MAX_PAGE, self.line.unheard, left_at)
         if self.line.watches.get(watch.room_id) is not watch:
             return
-        frame: dict[str, Any] = {} if ref is None else {"ref": ref}
-        frame |= {"type": "sync", "room": ids.encode(watch.room_id), "epoch": self.hub.epoch, "after": after}
-        frame |= {"entries": page.rows, "more": page.more, "live": not page.more}
-        self._put(frame)
-        last = page.rows[-1]["seq"] if page.rows else 0
-        self._resume(watch, last or after, is_live=not page.more, seen_at=max(last, seen_at))
+        if ref is not None:
+            ready = Ready(f'{{"ref":{frames.dumps_value(ref)},{ready.text[1:]}')
+        self.line.put(ready)
+        self._resume(watch, reached, is_live=not more, seen_at=seen_at)
 
     def _resume(self, watch: Watch, seq: int, *, is_live: bool, seen_at: int = 0) -> None:
         left_at = watch.resume(seq, is_live=is_live, seen_at=seen_at)
@@ -321,25 +334,25 @@ class Socket:
     async def do_sync(self, form: frames.Sync) -> None:
         if form.room in self.line.watches:
             return await self._sync_watched(form)
-        page = await hub.in_thread(chat.entries)(self.member, form.room, form.after)
+        page = await in_thread(reading.entries)(self.member, form.room, form.after)
         frame = {"type": "sync", "room": ids.encode(form.room), "epoch": self.hub.epoch, "after": form.after}
         frame |= {"entries": page.rows, "more": page.more, "live": False}
         self._put(frame | ({} if form.ref is None else {"ref": form.ref}))
 
     async def _sync_watched(self, form: frames.Sync) -> None:
         await self.hub.watch(self.line, [form.room])
-        here = (await hub.in_thread(rooms.standing)(self.member, [form.room])).get(form.room)
+        here = (await self._stand()).get(form.room)
         watch = self.line.watches.get(form.room)
         if watch is None:  # this socket is being ended
             return
         if here is None:
-            return self._gone(watch, watch.left_at or watch.sent)
+            return self._gone(watch, watch.left_at() or watch.sent)
         if form.after > here.room.head:
             return self._reset(watch, here.room.head, "ahead")
         await self._catch_up(watch, form.after, here.room.head, form.ref)
 
     async def do_history(self, form: frames.History) -> None:
-        page = await hub.in_thread(chat.history)(self.member, form.room, form.before, form.limit)
+        page = await in_thread(reading.history)(self.member, form.room, form.before, form.limit)
         frame: dict[str, Any] = {"type": "history", "room": ids.encode(form.room), "epoch": self.hub.epoch}
         frame |= {"messages": page.rows, "start": not page.more}
         self._put(frame | ({} if form.ref is None else {"ref": form.ref}))
@@ -347,22 +360,30 @@ class Socket:
     # ------------------------------------------------------------------------------------------ write
 
     async def do_send(self, form: frames.Send) -> None:
-        await self._write(form, chat.post, form.text, form.key, form.reply_to, form.language)
+        wish = chat.message(
+            self.member,
+            form.text,
+            form.key,
+            reply_to=form.reply_to,
+            language=form.language,
+            mentions=form.mentions,
+        )
+        await self._write(form, wish)
 
     async def do_edit(self, form: frames.Edit) -> None:
-        await self._write(form, chat.edit, form.seq, form.text, form.key)
+        await self._write(form, chat.edited(self.member, form.seq, form.text, form.key))
 
     async def do_delete(self, form: frames.Delete) -> None:
-        await self._write(form, chat.delete, form.seq, form.key)
+        await self._write(form, chat.deleted(self.member, form.seq, form.key))
 
     async def do_react(self, form: frames.React) -> None:
-        await self._write(form, chat.react, form.seq, form.emoji, form.on, form.key)
+        await self._write(form, chat.reaction(self.member, form.seq, form.emoji, form.on, form.key))
 
-    async def _write(self, form: frames.InRoom, verb: Callable[..., tuple[Entry, bool]], *given: Any) -> None:
-        """Call the verb; `ok` only after its commit."""
-        if settings.RATE_LIMITS and not self.writes.take():
+    async def _write(self, form: frames.InRoom, wish: Wish) -> None:
+        """Write to the log; `ok` only after the commit."""
+        if settings.RATE_LIMITS and not self.hub.callers.allowance(self.member.pk).writes.take():
             raise ValidationError(_("That was a lot at once. Please wait a moment."), code="too_fast")
-        entry, is_known = await hub.in_thread(verb)(self.member, form.room, *given)
+        entry, is_known = await self.hub.write(form.room, wish)
         frame: dict[str, Any] = {} if form.ref is None else {"ref": form.ref}
         frame |= {"type": "ok", "room": ids.encode(form.room), "seq": entry.seq, "n": entry.n}
         self._put(frame | {"at": entry.at.isoformat(), "duplicate": is_known})
@@ -374,7 +395,7 @@ class Socket:
 
     async def do_typing(self, form: frames.Typing) -> None:
         watch = self.line.watches.get(form.room)
-        if watch is not None and watch.is_live:
+        if watch is not None and watch.is_live and self.line.shown_as:
             self.hub.typing(self.member.pk, form.room)
 
     async def do_ack(self, form: frames.Ack) -> None:
@@ -383,7 +404,7 @@ class Socket:
                 watch.ack(seq)
 
     async def do_follow(self, form: frames.Follow) -> None:
-        may: Callable[..., Awaitable[list[str]]] = hub.in_thread(self._allowed)
+        may: Callable[..., Awaitable[list[str]]] = in_thread(self._allowed)
         allowed = await may(form.topics)
         await self.hub.follow(self.line, set(allowed))
         ref = {} if form.ref is None else {"ref": form.ref}

@@ -13,7 +13,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from realtime import chat, ids, rooms
+from realtime import chat, ids, reading, rooms
 from realtime.models import Room
 
 
@@ -44,7 +44,9 @@ def room_page(request: HttpRequest, pk: int) -> HttpResponse:
     here = next((row for row in rows if row.room_id == pk), None)
     if here is None:
         raise Room.DoesNotExist
-    page = chat.history(member, pk)  # after the head was read: what comes between is heard again, not missed
+    page = reading.history(
+        member, pk
+    )  # after the head was read: what comes between is heard again, not missed
     context = {
         "nav": "chat",
         "rows": rows,
@@ -69,7 +71,7 @@ def message_hide(request: HttpRequest, pk: int, seq: int) -> HttpResponse:
     """Who looks after a room hides a message: asks for the reason first. Raises Room.DoesNotExist, Entry.DoesNotExist."""
     member: Any = request.user
     room = rooms.room_for(member, pk)
-    message = chat.message_for(member, room, seq)
+    message = reading.message_for(member, room, seq)
     problem = ""
     if request.method == "POST":
         try:

@@ -19,8 +19,8 @@ from config.models import IdempotentAnswer
 from events import gates
 from events.models import DoorHelper, Event, Gate, GatePairing, Scan, Series
 from events.registration import Person, register
-from realtime import chat, clock, keys, notify
-from realtime.models import Mail
+from realtime import blocks, chat, clock, keys, notify
+from realtime.models import Mail, Showing
 from tests.factories import (
     make_centre,
     make_child,
@@ -33,7 +33,7 @@ from tests.factories import (
 )
 
 # Words the program writes and reads: a mark in their place would be no language, no zone, no reason.
-READ_BY_PROGRAM = {"language", "about_language", "time_zone", "reason"}
+READ_BY_PROGRAM = {"language", "about_language", "time_zone", "reason", "mention.name"}
 
 
 @dataclass
@@ -67,8 +67,9 @@ def make_life(letter: str, *others: Member) -> Life:
     home = make_household(member)
     make_child(home)
     households.invite(member, f"zq{letter}friend@example.org")
-    circle = make_circle(*others, host=member)
-    _talk(member, circle, others)
+    friend = make_member()
+    circle = make_circle(friend, *others, host=member)
+    _talk(member, circle, friend, others)
     event = _events(member, circle)
     _leftovers(member, event)
     life = Life(member, event, circle, letter)
@@ -91,12 +92,15 @@ def _rights(member: Member, centre: object) -> None:
     UserSession.objects.create(user=member, ip="192.0.2.1", session_key=session.session_key, user_agent="x")
 
 
-def _talk(member: Member, circle: Circle, others: tuple[Member, ...]) -> None:
+def _talk(member: Member, circle: Circle, friend: Member, others: tuple[Member, ...]) -> None:
     said, _known = chat.post(member, circle.room_id, "hello", uuid.uuid4())
     chat.edit(member, circle.room_id, said.seq, "hello all", uuid.uuid4())
     for other in others:
         theirs, _known = chat.post(other, circle.room_id, "welcome", uuid.uuid4())
         chat.react(member, circle.room_id, theirs.seq, "👍", True, uuid.uuid4())
+    chat.post(friend, circle.room_id, f"@{member.display_name}, are you there?", uuid.uuid4())
+    blocks.block(member, make_member().pk)
+    Showing.objects.create(member=member, is_shown=True)
 
 
 def _events(member: Member, circle: Circle) -> Event:
@@ -156,7 +160,8 @@ def _put_marks(life: Life) -> Iterator[tuple[str, str]]:
         for name in table.personal:
             column = table.model._meta.get_field(name)
             is_text = isinstance(column, CharField | TextField | JSONField)
-            if not is_text or column.choices or name in READ_BY_PROGRAM or name in table.withheld:
+            is_read = not READ_BY_PROGRAM.isdisjoint({name, f"{table.name}.{name}"})
+            if not is_text or column.choices or is_read or name in table.withheld:
                 continue
             mark = f"zq{life.letter}{next(number):03}"
             value: object = f"{mark}@example.org" if isinstance(column, EmailField) else mark

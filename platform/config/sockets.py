@@ -15,10 +15,11 @@ from django.http import HttpRequest
 
 from community.models import ApiToken, Member
 from community.sign_ins import member_for_token
-from config import locks, sessions
+from config import direct, locks, sessions
 from config.session_store import SessionStore
-from realtime.hub import in_thread, tokens_are_checked_by
+from realtime.hub import tokens_are_checked_by
 from realtime.socket import Socket
+from realtime.threads import in_thread
 
 type Scope = dict[str, Any]
 type Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -41,7 +42,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         member, token = await in_thread(member_for_token)(secret.strip()), ApiToken.digest_of(secret.strip())
     else:
         member, session_key = await in_thread(member_of_session)(headers.get("cookie", ""))
-    here = scope | {"user": member, "session_key": session_key, "token": token}
+    wire = direct.wire_of(send)
+    here = scope | {"user": member, "session_key": session_key, "token": token, "wire": wire}
     await Socket(here, send).run(receive)
 
 

@@ -26,7 +26,7 @@ from config.sqlite.base import truncate_log
 from events import calendars
 from events.models import Attendee, Event, Pool, Registration
 from events.registration import Person, register
-from realtime import chat, clock, rooms
+from realtime import chat, clock, reading, rooms
 from realtime.models import Entry, Mail, Room
 from tests.factories import (
     make_child,
@@ -135,11 +135,11 @@ def test_the_room_keeps_its_order_and_its_counts(committed: Any):
         chat.post(gone, room.pk, f"secret {number}", uuid.uuid4())
         chat.post(stays, room.pk, f"answer {number}", uuid.uuid4(), reply_to=number * 2 + 1)
     chat.react(gone, room.pk, 2, "👍", True, uuid.uuid4())
-    before = chat.history(stays, room.pk).rows
+    before = reading.history(stays, room.pk).rows
     heads = rooms.heads([room.pk])[room.pk]
     with committed():
         privacy.erase(gone.pk)
-    after = chat.history(stays, room.pk).rows
+    after = reading.history(stays, room.pk).rows
     assert [(row["seq"], row["n"]) for row in after] == [(row["seq"], row["n"]) for row in before]
     assert [row["body"] and row["body"]["text"] for row in after] == [
         "answer 2",
@@ -153,7 +153,7 @@ def test_the_room_keeps_its_order_and_its_counts(committed: Any):
     assert all("reactions" not in row["body"] for row in after if row["body"])
     head, n = rooms.heads([room.pk])[room.pk]
     assert n == heads[1]
-    log = chat.entries(stays, room.pk, 0).rows
+    log = reading.entries(stays, room.pk, 0).rows
     assert [row["seq"] for row in log] == list(range(1, head + 1))
     assert "secret" not in str(log)
 
@@ -164,9 +164,9 @@ def test_open_pages_are_told_to_read_anew():
     chat.post(gone, room.pk, "secret", uuid.uuid4())
     head = rooms.heads([room.pk])[room.pk][0]
     privacy.erase(gone.pk)
-    news = chat.entries(stays, room.pk, head).rows
+    news = reading.entries(stays, room.pk, head).rows
     assert [row["kind"] for row in news] == ["leave", "forget"]
-    (message,) = chat.history(stays, room.pk).rows
+    (message,) = reading.history(stays, room.pk).rows
     assert message["rev"] == news[-1]["seq"], "an older page must see that it has changed"
 
 

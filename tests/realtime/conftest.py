@@ -42,6 +42,16 @@ class Server:
             self._child.send_signal(signal.SIGKILL)
             self._child.wait(10)
 
+    def ask_to_end(self) -> None:
+        """As whoever runs it does before an upgrade."""
+        assert self._child is not None
+        self._child.send_signal(signal.SIGTERM)
+
+    def wait(self) -> None:
+        """Until it has ended by itself."""
+        assert self._child is not None
+        self._child.wait(15)
+
     def _environment(self) -> dict[str, str]:
         """The test's own database and secrets, under the names a server knows them by."""
         given = {

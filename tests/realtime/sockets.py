@@ -13,8 +13,8 @@ from django.contrib.sessions.backends.db import SessionStore
 from community.sign_ins import issue_token
 from config.asgi import application
 from realtime import chat, clock
-from realtime.hub import in_thread
-from realtime.models import Entry
+from realtime.models import Entry, Showing
+from realtime.threads import in_thread
 from tests.factories import make_member, make_room
 
 
@@ -90,12 +90,12 @@ class Tab:
                 self.heard.append(frame)
 
     async def entries(self, count: int, room: Any = None) -> list[dict[str, Any]]:
-        """The next `count` entries (of one room)."""
+        """The next `count` entries (of one room), whether they come alone or several in one frame."""
         found: list[dict[str, Any]] = []
         while len(found) < count:
-            frame = await self.next("entry")
+            frame = await self.next("entry", "sync")
             if room is None or frame["room"] == room.public_id:
-                found.append(frame)
+                found += frame["entries"] if frame["type"] == "sync" else [frame]
         return found
 
     async def say(self, room: Any, text: str = "Labdien", **more: Any) -> dict[str, Any]:
@@ -120,6 +120,11 @@ class Tab:
 
     async def leave(self) -> None:
         await self.wire.disconnect(timeout=5)
+
+
+def show(member: Any) -> None:
+    """The member lets others see that they are here and that they write."""
+    Showing.objects.create(member=member, is_shown=True)
 
 
 async def two_in_a_room() -> tuple[Any, Any, Any]:

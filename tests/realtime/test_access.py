@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from realtime import frames, live
-from realtime.hub import in_thread as in_db
+from realtime.threads import in_thread as in_db
 from tests.access_world import COLUMNS, World, make_world
 from tests.test_access import TABLE, filled
 

@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings as house
 
 from realtime import bus, chat, hub, rooms
-from realtime.hub import in_thread as in_db
+from realtime.threads import in_thread as in_db
 from tests.factories import make_member, make_room
 
 from .sockets import Tab

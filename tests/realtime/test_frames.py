@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from realtime.hub import in_thread as in_db
+from realtime.threads import in_thread as in_db
 from tests.factories import make_member
 
 from .sockets import Tab, post, two_in_a_room

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from community.sign_ins import issue_token
-from realtime.hub import in_thread as in_db
+from realtime.threads import in_thread as in_db
 from tests.factories import make_member, make_room
 from tests.hostile import IMPOSSIBLE, all_texts, rows
 from tests.realtime.sockets import Tab, two_in_a_room

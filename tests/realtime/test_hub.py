@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 from django.db import OperationalError
 
-from realtime import bus, chat, hub, rooms
-from realtime.hub import in_thread as in_db
+from realtime import bus, callers, feeds, hub, marks, reading, rooms, threads, writing
 from realtime.models import Entry, Participant
+from realtime.threads import in_thread as in_db
 
 from .sockets import Tab, post, two_in_a_room
 
@@ -28,19 +28,20 @@ async def test_sockets_that_are_killed_in_the_middle_of_their_work_do_not_stay(
     def slow(work: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
         async def do(*given: Any) -> Any:
             nonlocal begun
-            if work is chat.post:
+            if getattr(work, "func", None) is writing.write_all:
                 begun += 1
                 await may_go_on.wait()
             return await in_db(work)(*given)
 
         return do
 
-    tabs = [await Tab.watching(ana, room) for _ in range(hub.MAX_LINES_A_MEMBER)]
-    monkeypatch.setattr(hub, "in_thread", slow)
+    tabs = [await Tab.watching(ana, room) for _ in range(callers.MAX_LINES_A_MEMBER)]
+    monkeypatch.setattr(threads, "in_thread", slow)
     for tab in tabs:
         for _ in range(20):
             await tab.send(type="send", ref=1, room=room.public_id, key=str(uuid4()), text="x")
-    while begun < len(tabs):
+    pens = here._pens
+    while begun + sum(len(asked) for pen in pens.values() for asked in pen._waiting.values()) < len(tabs):
         await asyncio.sleep(0)
     for tab in tabs:
         await tab.wire.send_input({"type": "websocket.disconnect", "code": 1006})
@@ -64,7 +65,7 @@ async def test_what_was_read_is_kept_while_the_database_is_away(monkeypatch: pyt
     ana, bo, room = await two_in_a_room()
     await post(ana, room, "hello")
     tab = await Tab.watching(bo, room)
-    write, failures = chat.mark_all_read, 2
+    write, failures = marks.mark_all_read, 2
 
     def away(reads: Any) -> None:
         nonlocal failures
@@ -73,7 +74,7 @@ async def test_what_was_read_is_kept_while_the_database_is_away(monkeypatch: pyt
             raise OperationalError("away")
         write(reads)
 
-    monkeypatch.setattr(chat, "mark_all_read", away)
+    monkeypatch.setattr(marks, "mark_all_read", away)
     await tab.send(type="read", room=room.public_id, seq=1)
 
     assert (await tab.next("read"))["seq"] == 1
@@ -90,7 +91,7 @@ async def test_a_turn_goes_on_when_reads_cannot_be_written(monkeypatch: pytest.M
         raise OperationalError("away")
 
     with monkeypatch.context() as outage:
-        outage.setattr(chat, "mark_all_read", away)
+        outage.setattr(marks, "mark_all_read", away)
         outage.setattr(bus, "publish", lambda channel, text: None)
         hub.current().read(bo.pk, room.pk, 1)
         await post(ana, room, "the bus has lost this")
@@ -105,11 +106,11 @@ async def test_what_comes_early_while_the_log_is_read_is_not_forgotten(monkeypat
     held: list[tuple[str, str]] = []
     publish, has_read = bus.publish, False
 
-    def reading(work: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    def slowly(work: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
         async def do(*given: Any) -> Any:
             nonlocal has_read
             found = await in_db(work)(*given)
-            if work is chat.log and not has_read:
+            if work is reading.log and not has_read:
                 has_read = True
                 for number in (3, 4):
                     await post(ana, room, str(number))
@@ -124,7 +125,7 @@ async def test_what_comes_early_while_the_log_is_read_is_not_forgotten(monkeypat
     monkeypatch.setattr(bus, "publish", lambda *word: held.append(word))
     for number in (1, 2):
         await post(ana, room, str(number))
-    monkeypatch.setattr(hub, "in_thread", reading)
+    monkeypatch.setattr(feeds, "in_thread", slowly)
     await in_db(publish)(*held[1])
 
     assert [frame["seq"] for frame in await tab.entries(4)] == [1, 2, 3, 4]

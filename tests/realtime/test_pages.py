@@ -83,7 +83,7 @@ def test_the_pages_cost_the_same_queries_however_full(client, ana, django_assert
 
     with django_assert_num_queries(4):
         client.get("/chat/")
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(9):
         client.get(f"/chat/{some_rooms[0].public_id}/")
 
 

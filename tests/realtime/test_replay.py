@@ -10,8 +10,8 @@ import pytest
 from django.conf import settings as house
 
 from realtime import chat
-from realtime.hub import in_thread as in_db
 from realtime.models import Entry
+from realtime.threads import in_thread as in_db
 from tests.factories import make_member, make_room
 
 from .sockets import Tab

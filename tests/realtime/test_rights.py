@@ -9,11 +9,11 @@ import pytest
 
 from community.models import ApiToken
 from realtime import clock, hub, rooms
-from realtime.hub import in_thread as in_db
 from realtime.lines import Line, Watch
+from realtime.threads import in_thread as in_db
 from tests.factories import make_room
 
-from .sockets import Tab, post, two_in_a_room
+from .sockets import Tab, post, show, two_in_a_room
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -110,8 +110,9 @@ async def test_only_a_return_outweighs_a_leave_that_was_heard_while_reading():
 async def test_nobody_who_is_not_known_to_be_in_a_room_hears_who_is_typing(monkeypatch: pytest.MonkeyPatch):
     ana, bo, room = await two_in_a_room()
     await in_db(rooms.leave)(room, bo)
+    await in_db(show)(ana)
     anas, bos = await Tab.watching(ana, room), await Tab.watching(bo)
-    line = next(iter(hub.current()._lines[bo.pk]))
+    line = next(iter(hub.current().callers.of(bo.pk)))
     await hub.current().watch(line, [room.pk])  # as a question of theirs that is not answered yet
 
     await anas.send(type="typing", room=room.public_id)

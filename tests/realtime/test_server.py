@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from community.sign_ins import issue_token
 from realtime import chat, rooms
-from realtime.hub import in_thread as in_db
+from realtime.threads import in_thread as in_db
 from tests.factories import make_member, make_room
 
 from .sockets import session_of
@@ -164,3 +164,27 @@ async def test_bytes_that_are_no_frames_end_one_socket_and_no_other(serve: Any):
     assert (await good.until(kind="ok"))["ref"] == 7
     assert good.line is not None
     await good.line.close()
+
+
+async def test_a_server_that_is_asked_to_end_says_goodbye_and_is_gone_in_time(serve: Any):
+    server = await in_db(serve)()
+    room, (ana, _bo), (first, second) = await programs(server, server)
+    for program in (first, second):
+        await program.come()
+        await program.until(kind="welcome")
+    await post(ana, room, 3)
+    for program in (first, second):
+        await program.until(seq=3)
+
+    began = asyncio.get_running_loop().time()
+    server.ask_to_end()
+    for program in (first, second):
+        bye = await program.until(kind="bye")
+        assert bye["reason"] == "restarting"
+        assert 0 <= bye["retry_after"] <= 1
+        with pytest.raises(ConnectionClosed) as end:
+            await program.until(kind="never")
+        assert end.value.rcvd is not None
+        assert end.value.rcvd.code == 4012
+    await in_db(server.wait)()
+    assert asyncio.get_running_loop().time() - began < 10

@@ -11,11 +11,11 @@ from django.contrib.sessions.models import Session
 
 from config.asgi import application
 from realtime import hub, live, rooms
-from realtime.hub import in_thread as in_db
 from realtime.models import Entry, Room, Site
+from realtime.threads import in_thread as in_db
 from tests.factories import make_member
 
-from .sockets import Tab, cookie, post, session_of, two_in_a_room
+from .sockets import Tab, cookie, post, session_of, show, two_in_a_room
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -432,9 +432,11 @@ async def test_reading_here_is_known_on_my_other_sockets_and_in_the_list():
         await tab.leave()
 
 
-async def test_typing_is_told_to_those_who_watch():
+async def test_typing_is_told_to_those_who_watch_of_who_lets_it_be_seen():
     ana, bo, room = await two_in_a_room()
+    await in_db(show)(ana)
     anas, bos = await Tab.watching(ana, room), await Tab.watching(bo, room)
+    await bos.send(type="typing", room=room.public_id)
     await anas.send(type="typing", room=room.public_id)
     assert (await bos.next("typing"))["members"] == [ana.public_id]
     for tab in (anas, bos):

@@ -1,5 +1,11 @@
-"""manage.py serve: the whole site in one process: pages, API, sockets (daphne) and the sweeps beside them."""
+"""manage.py serve: the whole site in one process: pages, API, sockets (daphne) and the sweeps beside them.
 
+SIGTERM ends it gently: /readyz says 503 so that nobody new is sent here, each socket is told goodbye and closed, a few
+at a time, what was begun is answered, and the process is gone within ten seconds. SIGINT (Ctrl-C) ends it at once.
+"""
+
+import asyncio
+import signal
 from typing import Any
 
 from daphne.server import Server
@@ -7,9 +13,35 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import connections
 
-from config import jobs
+from config import health, jobs
+from realtime import hub
 
 BACKLOG = 4096  # daphne's 50 refuses a room that comes back at once
+ANSWERS_WITHIN_S = 5.0  # what was begun when the end was asked for
+
+
+def _heed_signals(server: Server) -> None:
+    loop = asyncio.get_event_loop()  # daphne's; it does not run yet
+    loop.add_signal_handler(signal.SIGTERM, lambda: loop.create_task(_end_gently(server)))
+    loop.add_signal_handler(signal.SIGINT, server.stop)
+
+
+async def _end_gently(server: Server) -> None:
+    if health.draining.is_set():
+        return
+    health.draining.set()
+    await hub.current().drain()
+    waiting = asyncio.get_running_loop().time() + ANSWERS_WITHIN_S
+    while any(_is_answering(one) for one in server.connections.values()):
+        if asyncio.get_running_loop().time() > waiting:
+            break
+        await asyncio.sleep(0.05)
+    server.stop()  # type: ignore[no-untyped-call]
+
+
+def _is_answering(connection: dict[str, Any]) -> bool:
+    work = connection.get("application_instance")
+    return work is not None and not work.done()
 
 
 class Command(BaseCommand):
@@ -29,6 +61,7 @@ class Command(BaseCommand):
         end_sweeps = None if options["no_sweeps"] else jobs.start_thread()
 
         def ready() -> None:
+            _heed_signals(server)
             self.stdout.write(f"Ready: {settings.PUBLIC_URL}/")
             if settings.DEMO:
                 self.stdout.write(f"Sign in as one of six demo people: {settings.PUBLIC_URL}/demo/")
@@ -42,6 +75,7 @@ class Command(BaseCommand):
             application_close_timeout=5,
             proxy_forwarded_address_header="X-Forwarded-For" if settings.PROXY_COUNT else None,
             server_name="circles",
+            signal_handlers=False,
         )
         try:
             server.run()  # type: ignore[no-untyped-call]

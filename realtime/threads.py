@@ -1,0 +1,62 @@
+"""From the event loop to the database and back: a small pool of threads, and questions asked together."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from weakref import WeakKeyDictionary
+
+from channels.db import database_sync_to_async
+
+_pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="sockets")
+
+
+def in_thread[**P, R](work: Callable[P, R]) -> Callable[P, Awaitable[R]]:
+    """A function that queries, to be awaited: it runs in a small pool, never on the loop."""
+    on_pool: Callable[P, Awaitable[R]] = database_sync_to_async(work, thread_sensitive=False, executor=_pool)
+    return on_pool
+
+
+class Together[K, V]:
+    """One question for many: who asks while an answer is on its way shares the next question.
+
+    When two thousand sockets come back at once, each of them would otherwise ask the same of the database alone.
+    """
+
+    def __init__(self, find: Callable[[list[K]], Sequence[V]], at_most: int = 200) -> None:
+        """`find(keys)` runs in a thread and gives an answer for each key, in their order."""
+        self._find = find
+        self._at_most = at_most
+        self._waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, list[tuple[K, asyncio.Future[V]]]] = (
+            WeakKeyDictionary()
+        )
+        self._busy: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]] = WeakKeyDictionary()
+
+    async def ask(self, key: K) -> V:
+        """The answer for one key. Raises what `find` raised."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[V] = loop.create_future()
+        self._waiting.setdefault(loop, []).append((key, answer))
+        busy = self._busy.get(loop)
+        if busy is None or busy.done():
+            self._busy[loop] = loop.create_task(self._work(loop))
+        return await answer
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits for an answer."""
+        return all(task.done() for task in self._busy.values()) and not any(self._waiting.values())
+
+    async def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        while waiting := self._waiting.get(loop):
+            asked = waiting[: self._at_most]
+            del waiting[: self._at_most]
+            try:
+                found = await in_thread(self._find)([key for key, _answer in asked])
+            except Exception as wrong:
+                for _key, answer in asked:
+                    if not answer.done():
+                        answer.set_exception(wrong)
+                continue
+            for (_key, answer), value in zip(asked, found, strict=True):
+                if not answer.done():
+                    answer.set_result(value)
