@@ -4,7 +4,7 @@ from typing import Any, cast
 
 from django.conf import settings
 from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import generics, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -26,7 +26,8 @@ class RoomSerializer(serializers.Serializer[Participant]):
     head = serializers.IntegerField(source="room.head")
     n = serializers.IntegerField(source="room.n")
     read = serializers.SerializerMethodField()
-    mentions = serializers.IntegerField(source="named")
+    mentions = serializers.IntegerField(source="named", help_text="Unread messages that name you.")
+    muted = serializers.BooleanField()
     closed = serializers.SerializerMethodField()
 
     def get_url(self, row: Participant) -> str:
@@ -100,6 +101,9 @@ class BeforeSerializer(serializers.Serializer[Any]):
     before = serializers.IntegerField(
         required=False, default=frames.MAX_SEQ, min_value=0, max_value=frames.MAX_SEQ
     )
+    after = serializers.IntegerField(
+        required=False, min_value=0, max_value=frames.MAX_SEQ, help_text="Those right after it instead."
+    )
     limit = serializers.IntegerField(
         required=False, default=reading.MAX_HISTORY, min_value=1, max_value=reading.MAX_HISTORY
     )
@@ -135,6 +139,7 @@ class RoomDetail(_Rooms, generics.RetrieveAPIView[Participant]):
     lookup_url_kwarg = "pk"
 
 
+@extend_schema(parameters=[OpenApiParameter("q", str, description="Part of a name.")])
 class ParticipantList(generics.ListAPIView[Participant]):
     """Who is in a room you are in."""
 
@@ -147,6 +152,8 @@ class ParticipantList(generics.ListAPIView[Participant]):
         me = cast(int, self.request.user.pk)
         apart = blocks.unheard_by([me])[me]
         here = Participant.objects.filter(room=room, left_seq=None).select_related("member")
+        if sought := self.request.query_params.get("q", "")[:60].replace("\0", "").strip():
+            here = here.filter(member__display_name__icontains=sought)
         return here.exclude(member__in=apart)
 
 
@@ -191,6 +198,6 @@ class History(APIView):
 
     @extend_schema(parameters=[BeforeSerializer], responses=EntriesSerializer)
     def get(self, request: Request, pk: int) -> Response:
-        """Messages before a seq in their present state, newest first."""
+        """Messages before a seq, or right after one, in their present state, newest first. `more`: others follow."""
         page = reading.history(request.user, pk, **_asked(BeforeSerializer, request))
         return Response({"results": page.rows, "more": page.more})

@@ -249,6 +249,7 @@ class Sync(InRoom):
 @dataclass(frozen=True, kw_only=True)
 class History(InRoom):
     before: int = _reads(seq, default=MAX_SEQ)
+    after: int | None = _reads(seq, default=None)
     limit: int = _reads(seq, default=50)
 
 
@@ -359,13 +360,13 @@ class Parcel(NamedTuple):
         cls, row: Entry, reactions: Reactions | None = None, named: list[Person] | None = None
     ) -> "Parcel":
         """An entry on its way. What the control log says stays between servers: its frame is the bare word."""
-        control = {Entry.Kind.SIGN_OUT, Entry.Kind.SUSPEND, Entry.Kind.BLOCK}
+        control = {Entry.Kind.SIGN_OUT, Entry.Kind.SUSPEND, Entry.Kind.BLOCK, Entry.Kind.SHOW}
         frame = _word(row) if row.kind in control else dumps(entry(row, reactions, named))
         return cls(row.seq, row.n, row.kind, row.author_id or 0, frame)
 
 
 def _word(row: Entry) -> str:
-    """What the control log says of an entry: a session's digest, or whom somebody blocks ("-": no more)."""
+    """What the control log says of an entry: a session's digest, whom somebody blocks, nothing of who is shown; "-" before it: no more."""
     return f"-{row.text}" if row.on is False else row.text
 
 

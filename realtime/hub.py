@@ -27,6 +27,7 @@ from realtime.feeds import Feed
 from realtime.frames import Parcel
 from realtime.lines import Line, Ready, Watch
 from realtime.models import Entry
+from realtime.presence import Presence
 from realtime.threads import Together, in_thread
 from realtime.writing import Outcome, Wish, Written
 
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 TICK_S = 1.0
 SESSIONS_EVERY = 5  # ticks
+PRESENCE_EVERY = 2  # ticks
 WISHES = 64  # of one room in one transaction
 SIGN_IN, BANNED, TOO_SLOW, TOO_MANY = 4001, 4403, 4008, 4009
 RESTARTED = 1012  # RFC 6455's list: come back, a moment later
@@ -53,6 +55,7 @@ class Hub:
         self._reads: dict[tuple[int, int], int] = {}
         self._pens: dict[int, Together[Wish, Outcome]] = {}
         self._typing: defaultdict[int, set[int]] = defaultdict(set)
+        self._presence = Presence()
         self._ear: bus.Ear | None = None
         self._control = 0
         self._clock: asyncio.Task[None] | None = None
@@ -186,6 +189,8 @@ class Hub:
                     line.put(parcel.frame)
             elif parcel.kind == "typing":
                 self._hear_typing(feed, parcel)
+            elif parcel.kind == "presence":
+                self._presence.hear(feed.room_id, parcel.frame)
         feed.drain()
 
     def _heed(self, feed: Feed, parcel: Parcel) -> bool:
@@ -219,6 +224,10 @@ class Hub:
         """The control log: a session has ended, a member is suspended, or two hear nothing of each other any more."""
         if parcel.kind == Entry.Kind.BLOCK:
             self._part(parcel.member, parcel.frame)
+            return
+        if parcel.kind == Entry.Kind.SHOW:
+            for line in self.callers.of(parcel.member):
+                line.shown_as = "" if parcel.frame == "-" else line.name
             return
         code = BANNED if parcel.kind == Entry.Kind.SUSPEND else SIGN_IN
         for line in list(self.callers.of(parcel.member)):
@@ -276,6 +285,8 @@ class Hub:
         for feed in list(self._feeds.values()):
             self._tell_heads(feed)
             await self._close_if_idle(feed)
+        if turn % PRESENCE_EVERY == 0:
+            await self._tell_presence()
         if turn % SESSIONS_EVERY == 0:
             await self._end_dead_sessions()
             if (epoch := await in_thread(rooms.epoch)()) != self.epoch:
@@ -366,9 +377,9 @@ class Hub:
 
     async def _tell_typing(self) -> None:
         typing, self._typing = self._typing, defaultdict(set)
-        for room_id, members in typing.items():
-            parcel = Parcel(0, 0, "typing", 0, " ".join(map(str, members)))
-            await in_thread(bus.publish)(rooms.channel(room_id), frames.pack([parcel]))
+        if typing:
+            words = {room_id: " ".join(map(str, members)) for room_id, members in typing.items()}
+            await in_thread(_publish)("typing", words)
 
     def _hear_typing(self, feed: Feed, parcel: Parcel) -> None:
         """Tell who watches the room live; who hears nothing of one who writes is not told of them."""
@@ -382,6 +393,23 @@ class Hub:
                 line.put(everybody)
             elif heard:
                 line.put(_typing_frame(feed.room_id, heard))
+
+    async def _tell_presence(self) -> None:
+        """Say who is here and was not, and who was and is not; tell who watches what all processes said."""
+        if words := self._presence.words(self.callers.lines):
+            await in_thread(_publish)("presence", words)
+        for room_id in self._presence.changes():
+            feed = self._feeds.get(room_id)
+            everybody = Ready(self._presence.frame(room_id))
+            for line, watch in feed.watches.items() if feed else ():
+                if watch.is_live:
+                    is_partly = self._presence.concerns(room_id, line.unheard)
+                    line.put(self._presence.frame(room_id, line.unheard) if is_partly else everybody)
+
+    def tell_presence(self, line: Line, room_id: int) -> None:
+        """Tell a socket that has just come who is here."""
+        if self._presence.is_known(room_id):
+            line.put(self._presence.frame(room_id, line.unheard))
 
     # ----------------------------------------------------------------------------------------- topics
 
@@ -408,6 +436,12 @@ class Hub:
             "rooms": len(self._feeds),
             "topics": len(self._topics),
         }
+
+
+def _publish(kind: str, words: dict[int, str]) -> None:
+    """Say something passing in several rooms, to every process."""
+    for room_id, word in words.items():
+        bus.publish(rooms.channel(room_id), frames.pack([Parcel(0, 0, kind, 0, word)]))
 
 
 def _typing_frame(room_id: int, writers: Iterable[int]) -> str:

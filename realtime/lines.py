@@ -66,6 +66,7 @@ class Line:
         self.watches: dict[int, Watch] = {}
         self.topics: set[str] = set()
         self.unheard: frozenset[int] = frozenset()  # members it hears nothing of
+        self.name = ""  # of its member
         self.shown_as = ""  # its member's name, when others may see that they are here
         self.last_sign = monotonic()
         self.is_open = True

@@ -83,9 +83,10 @@ class Entry(models.Model):
         JOIN = "join"
         LEAVE = "leave"
         FORGET = "forget"  # somebody has gone and their words with them: read what is there anew
-        SIGN_OUT = "sign_out"  # control log only, like the two below
+        SIGN_OUT = "sign_out"  # control log only, like the three below
         SUSPEND = "suspend"
         BLOCK = "block"
+        SHOW = "show"
 
     room = models.ForeignKey(Room, models.CASCADE, related_name="entries")
     seq = models.BigIntegerField()

@@ -37,16 +37,29 @@ def entries(member: Any, room_id: int, after: int, limit: int = MAX_PAGE) -> Pag
     return Page(_as_frames(member, room_id, rows[:limit]), more=len(rows) > limit)
 
 
-def history(member: Any, room_id: int, before: int = frames.MAX_SEQ, limit: int = MAX_HISTORY) -> Page:
+def history(
+    member: Any,
+    room_id: int,
+    before: int = frames.MAX_SEQ,
+    limit: int = MAX_HISTORY,
+    after: int | None = None,
+) -> Page:
     """Messages before `before` in their present state, newest first, at most 50. `more`: older ones exist.
 
-    At most five queries. Raises Room.DoesNotExist.
+    With `after`: those right after it instead, still newest first; `more`: newer ones exist. At most five queries.
+    Raises Room.DoesNotExist.
     """
     rooms.room_for(member, room_id)
     limit = max(1, min(limit, MAX_HISTORY))
-    messages = _heard_by(member, room_id).filter(kind=Kind.MESSAGE, seq__lt=before).order_by("-seq")
-    rows = list(messages[: limit + 1])
-    return Page(_as_frames(member, room_id, rows[:limit]), more=len(rows) > limit)
+    messages = _heard_by(member, room_id).filter(kind=Kind.MESSAGE)
+    if after is None:
+        wanted = messages.filter(seq__lt=before).order_by("-seq")
+    else:
+        wanted = messages.filter(seq__gt=after).order_by("seq")
+    rows = list(wanted[: limit + 1])
+    is_more = len(rows) > limit
+    found = rows[:limit] if after is None else rows[:limit][::-1]
+    return Page(_as_frames(member, room_id, found), more=is_more)
 
 
 def log(room_id: int, after: int, limit: int) -> list[frames.Parcel]:

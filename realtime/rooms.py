@@ -152,14 +152,14 @@ def leave(room: Room, member: Any, reason: str = "") -> None:
 
 
 def of_member(member: Any, only: Collection[int] | None = None) -> list[Any]:
-    """The member's rooms, the liveliest first: participants with `room`, `unread`, `last_at` and `last_text`.
+    """The member's rooms, the liveliest first: participants with `room`, `unread`, `named`, `last_at` and `last_text`.
 
     `only` narrows it to these room ids. One query.
     """
     here = Participant.objects.filter(member=member.pk, left_seq=None).select_related("room")
     if only is not None:
         here = here.filter(room__in=only)
-    return list(_with_news(here).order_by(F("last_at").desc(nulls_last=True), "pk"))
+    return list(_with_news(with_mentions(here)).order_by(F("last_at").desc(nulls_last=True), "pk"))
 
 
 def _with_news(here: QuerySet[Participant]) -> QuerySet[Participant]:

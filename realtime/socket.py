@@ -244,7 +244,8 @@ class Socket:
         """The rooms the member is in; the line learns whom they hear nothing of and whether they are shown."""
         standing, unheard = await _found.ask(self.member.pk)
         self.line.unheard |= unheard
-        self.line.shown_as = self.member.display_name if standing.is_shown else ""
+        self.line.name = self.member.display_name
+        self.line.shown_as = self.line.name if standing.is_shown else ""
         return standing.rooms
 
     def _standing(self, here: Participant) -> dict[str, Any]:
@@ -256,6 +257,7 @@ class Socket:
             "n": room.n,
             "read": read,
             "mentions": here.named,  # type: ignore[attr-defined] # rooms.with_mentions
+            "muted": here.muted,
         }
 
     async def do_watch(self, form: frames.WatchMore) -> None:
@@ -324,6 +326,8 @@ class Socket:
         left_at = watch.resume(seq, is_live=is_live, seen_at=seen_at)
         if left_at:
             self._gone(watch, left_at)
+        elif is_live:
+            self.hub.tell_presence(self.line, watch.room_id)
 
     def _gone(self, watch: Watch, seq: int) -> None:
         """The member is no longer in a room that this socket watched."""
@@ -352,9 +356,10 @@ class Socket:
         await self._catch_up(watch, form.after, here.room.head, form.ref)
 
     async def do_history(self, form: frames.History) -> None:
-        page = await in_thread(reading.history)(self.member, form.room, form.before, form.limit)
+        read = in_thread(reading.history)
+        page = await read(self.member, form.room, form.before, form.limit, form.after)
         frame: dict[str, Any] = {"type": "history", "room": ids.encode(form.room), "epoch": self.hub.epoch}
-        frame |= {"messages": page.rows, "start": not page.more}
+        frame |= {"messages": page.rows, "start" if form.after is None else "end": not page.more}
         self._put(frame | ({} if form.ref is None else {"ref": form.ref}))
 
     # ------------------------------------------------------------------------------------------ write

@@ -7,6 +7,7 @@ from realtime import views
 
 urlpatterns = [
     path("chat/", views.chat_page, name="chat"),
+    path("chat/shown/", views.shown, name="chat_shown"),
     path("chat/<id:pk>/", views.room_page, name="room"),
     path("chat/<id:pk>/<int:seq>/hide/", views.message_hide, name="message_hide"),
 ]

@@ -13,7 +13,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from realtime import chat, ids, reading, rooms
+from realtime import chat, ids, presence, reading, rooms
 from realtime.models import Room
 
 
@@ -83,6 +83,20 @@ def message_hide(request: HttpRequest, pk: int, seq: int) -> HttpResponse:
             return redirect("room", pk=pk)
     context = {"nav": "chat", "room": room, "message": message, "key": uuid4(), "problem": problem}
     return render(request, "realtime/hide.html", context, status=400 if problem else 200)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def shown(request: HttpRequest) -> HttpResponse:
+    """May others see that I am here, and that I am writing? One question, two buttons."""
+    member: Any = request.user
+    if request.method == "POST":
+        is_shown = request.POST.get("shown") == "1"
+        presence.show(member, is_shown)
+        said = _("Others see when you are here.") if is_shown else _("Nobody sees when you are here.")
+        messages.success(request, said)
+        return redirect("chat")
+    return render(request, "realtime/shown.html", {"nav": "chat", "choice": presence.choice_of(member)})
 
 
 def _key(text: str) -> UUID:

@@ -22,6 +22,7 @@ ICONS = {
     "plus": '<path d="M12 5v14M5 12h14"/>',
     "arrow-left": '<path d="M19 12H5m6-6-6 6 6 6"/>',
     "arrow-right": '<path d="M5 12h14m-6-6 6 6-6 6"/>',
+    "arrow-up": '<path d="M12 19V5m-6 6 6-6 6 6"/>',
     "edit": '<path d="m4 20 1-4.500L16 4.500l3.5 3.500L8.5 19z"/><path d="m13.5 7 3.5 3.5"/>',
     "trash": '<path d="M4.5 7h15M9 7V4.500h6V7M6.5 7l1 13h9l1-13M10 11v5M14 11v5"/>',
     "door": '<path d="M6 21V4a1 1 0 0 1 1-1h10a1 1 0 0 1 1 1v17M3 21h18M14.5 12v.5"/>',

@@ -18,6 +18,7 @@ class HashedFiles(CompressedManifestStaticFilesStorage):
     """
 
     manifest_strict = False
+    support_js_module_import_aggregation = True  # `import "./x.js"` names x by its content too
 
     def stored_name(self, name: str) -> str:
         """The hashed name of `name`, or `name` itself. No file is opened."""

@@ -13,6 +13,26 @@ class Migration(migrations.Migration):
             "name",
             models.CharField(db_default="", help_text="As it stands behind the @ in the text.", max_length=60),
         ),
+        migrations.AlterField(
+            "entry",
+            "kind",
+            models.CharField(
+                choices=[
+                    ("message", "Message"),
+                    ("edit", "Edit"),
+                    ("delete", "Delete"),
+                    ("reaction", "Reaction"),
+                    ("join", "Join"),
+                    ("leave", "Leave"),
+                    ("forget", "Forget"),
+                    ("sign_out", "Sign Out"),
+                    ("suspend", "Suspend"),
+                    ("block", "Block"),
+                    ("show", "Show"),
+                ],
+                max_length=10,
+            ),
+        ),
         migrations.SeparateDatabaseAndState(
             database_operations=[
                 migrations.AlterField("participant", "mentions", models.PositiveIntegerField(null=True)),

@@ -212,7 +212,14 @@ async def test_a_cursor_that_cannot_be_resumed_is_reset():
     tab = await Tab.of(bo)
     await tab.send(type="hello", v=1, client=str(uuid4()), watch=[room.public_id])
     welcome, reset = await tab.next("welcome"), await tab.next("reset")
-    assert welcome["rooms"][room.public_id] == {"epoch": 3, "head": 1, "n": 1, "read": [0, 0], "mentions": 0}
+    assert welcome["rooms"][room.public_id] == {
+        "epoch": 3,
+        "head": 1,
+        "n": 1,
+        "read": [0, 0],
+        "mentions": 0,
+        "muted": False,
+    }
     assert (reset["epoch"], reset["head"], reset["reason"]) == (3, 1, "new")
 
     for cursor, reason in (([1, 0], "epoch"), ([3, 99], "ahead")):
@@ -496,3 +503,20 @@ async def test_the_hub_rests_when_the_last_socket_has_gone():
     await tab.leave()
     assert here.numbers() == {"sockets": 0, "rooms": 0, "topics": 0}
     assert await in_db(Room.objects.filter(kind=Room.Kind.CONTROL).count)() == 1
+
+
+async def test_history_goes_on_after_a_place_too():
+    ana, bo, room = await two_in_a_room()
+    for number in range(60):
+        await post(ana, room, str(number))
+    tab = await Tab.watching(bo, room)
+
+    await tab.send(type="history", ref=1, room=room.public_id, after=20, limit=30)
+    middle = await tab.next("history")
+    await tab.send(type="history", ref=2, room=room.public_id, after=50)
+    newest = await tab.next("history")
+
+    assert [row["seq"] for row in middle["messages"]] == list(range(50, 20, -1))
+    assert [row["seq"] for row in newest["messages"]] == list(range(60, 50, -1))
+    assert (middle["end"], newest["end"]) == (False, True)
+    await tab.leave()

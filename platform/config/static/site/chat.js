@@ -1,211 +1,95 @@
-// One room: the messages, their state, and writing. It stands on site/live.js (window.circles) and takes all its
-// texts from the template. People's words only ever become text nodes.
+// One room: a stretch of its messages without a gap, kept right by what comes in. It stands on site/live.js
+// (window.circles) and takes all its texts from the template.
+
+import { box, currentItem, draw, focusOn, idOf, isAtEnd, isMine, layout, line, locale, log, nodeOf, point, quietly, say, toEnd } from "./chat-draw.js";
+import { field, listen, prepare } from "./chat-write.js";
 
 const { circles } = window;
-const box = document.querySelector("[data-chat]");
-const say = box.dataset;
-const log = box.querySelector(".chat-log");
-const form = box.querySelector(".chat-compose");
-const field = form?.elements.text;
-const skeleton = box.querySelector("template[data-message]").content.firstElementChild;
 const jump = box.querySelector("template[data-jump]").content.firstElementChild.cloneNode(true);
-const locale = say.language === "en" ? "en-GB" : say.language; // 19:00, as everywhere on the site
-const timeZone = say.zone; // the member's own, as in mails and on every other page
-const clock = new Intl.DateTimeFormat(locale, { timeZone, hour: "2-digit", minute: "2-digit" });
-const day = new Intl.DateTimeFormat(locale, { timeZone, weekday: "long", day: "numeric", month: "long" });
-const dayKey = new Intl.DateTimeFormat("en-CA", { timeZone }); // 2027-06-01
-const full = new Intl.DateTimeFormat(locale, { timeZone, dateStyle: "full", timeStyle: "short" });
-const GROUP_MS = 5 * 60_000;
-const DRAFT = `draft:${say.me}:${say.room}`;
+const firstUnread = box.querySelector("[data-first-unread]");
+const names = new Intl.ListFormat(locale, { type: "conjunction" });
+const NEAR = 400; // pixels before an edge at which more is fetched
+const MAX_BEYOND = 300;
 
 const messages = new Map(); // seq or, while it is on its way, key → message
-const nodes = new Map(); // message id → its <li>
 const notes = new Map(); // joins and leaves, by seq
 const readBefore = Number(say.read);
-let more = Boolean(say.more);
+// What is drawn: everything from `first` to `last`; older and newer ones exist or not. While newer ones exist, what
+// comes in waits in `beyond`.
+const stretch = { first: Infinity, last: 0, older: Boolean(say.more), newer: false, beyond: [], isBeyondLost: false };
 let asking = false;
-let draftFor = null; // {do: "reply" | "edit", message}
 
-const idOf = (message) => message.key ?? `seq-${message.seq}`;
-const isMine = (message) => !message.seq || message.author?.id === say.me;
-const isAtEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < 60;
-const toEnd = () => (log.scrollTop = log.scrollHeight);
-
-// -- drawing
-
-function draw(message) {
-  let item = nodes.get(idOf(message));
-  if (!item) {
-    item = skeleton.cloneNode(true);
-    item.dataset.id = idOf(message);
-    item.top = [item.querySelector(".avatar"), item.querySelector(".chat-author")];
-    nodes.set(idOf(message), item);
-  }
-  const mine = isMine(message);
-  const removed = message.seq && !message.body;
-  item.classList.toggle("chat-message--mine", mine);
-  item.classList.toggle("chat-message--removed", Boolean(removed));
-  item.classList.toggle("chat-message--waiting", !message.seq);
-  if (message.seq) Object.assign(item, { id: `m${message.seq}` }).dataset.seq = message.seq;
-  item.dataset.n = message.n;
-  const name = message.author?.name ?? (mine ? "" : say.nobody);
-  item.top[1].textContent = name;
-  drawAvatar(item.top[0], message.author, name);
-  const words = item.querySelector("[data-text]");
-  if (words.dataset.words !== (message.body?.text ?? "\0")) {
-    words.dataset.words = message.body?.text ?? "\0";
-    words.replaceChildren(...(removed ? [say.removed] : linked(message.body.text)));
-  }
-  if (message.body?.language) item.querySelector(".chat-bubble").lang = message.body.language;
-  drawQuote(item.querySelector(".chat-quote"), message.body?.reply_to);
-  drawReactions(item.querySelector(".chat-reactions"), message.body?.reactions ?? {});
-  drawState(item, message, mine);
-  return item;
+function show() {
+  const rows = [...messages.values(), ...notes.values()].filter((row) => row.seq || !stretch.newer);
+  rows.sort((a, b) => (a.seq ?? Infinity) - (b.seq ?? Infinity) || new Date(a.at) - new Date(b.at));
+  layout(rows, readBefore, jump.isConnected || stretch.newer || !isAtEnd() ? jump : null);
+  firstUnread.hidden = !stretch.older || stretch.first <= readBefore + 1;
 }
 
-function drawAvatar(spot, author, name) {
-  const words = name.replaceAll("-", " ").split(" ").filter((word) => /^[\p{L}\p{N}]/u.test(word));
-  spot.textContent = (words.length > 1 ? [words[0], words.at(-1)] : words).map((word) => [...word][0]).join("").toUpperCase() || "·";
-  // The same colour as on the server: the number behind the id, modulo six.
-  const number = [...(author?.id ?? "")].reduce((sum, sign) => sum * 32n + BigInt("abcdefghijklmnopqrstuvwxyz234567".indexOf(sign)), 0n);
-  spot.className = `avatar avatar--s avatar--c${(number >> 1n) % 6n}`;
-}
-
-// Addresses become links; everything else stays text.
-function linked(text) {
-  return text.split(/(https?:\/\/[^\s<>"']+[^\s<>"'.,:;!?)\]])/u).map((part, index) => {
-    if (index % 2 === 0) return document.createTextNode(part);
-    const link = document.createElement("a");
-    Object.assign(link, { href: part, textContent: part, rel: "nofollow noopener noreferrer", target: "_blank" });
-    return link;
-  });
-}
-
-function drawQuote(quote, seq) {
-  const target = messages.get(seq);
-  quote.hidden = !seq;
-  if (!seq) return;
-  quote.href = `#m${seq}`;
-  quote.textContent = target ? `${target.author?.name ?? say.nobody}: ${target.body?.text.slice(0, 120) ?? say.removed}` : "…";
-}
-
-function drawReactions(row, reactions) {
-  const signs = Object.entries(reactions).filter(([, people]) => people.length);
-  row.hidden = !signs.length;
-  row.replaceChildren(
-    ...signs.map(([emoji, people]) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      Object.assign(button.dataset, { do: "react", emoji });
-      button.setAttribute("aria-pressed", String(people.includes(say.me)));
-      button.textContent = `${emoji} ${people.length}`;
-      return button;
-    }),
-  );
-}
-
-function drawState(item, message, mine) {
-  const at = new Date(message.at);
-  const time = item.querySelector("time");
-  time.dateTime = at.toISOString();
-  time.textContent = clock.format(at);
-  time.title = full.format(at);
-  const state = message.failed ? `${say.failed} ${message.failed}` : message.seq ? (message.isNewHere ? say.saved : "") : say.queued;
-  item.querySelector("[data-state]").textContent = message.edited && message.body ? say.edited : state;
-  item.querySelector('[data-do="retry"]').hidden = !message.failed;
-  item.querySelector(".chat-menu").hidden = !message.seq || !message.body || !form;
-  for (const name of ["edit", "remove"]) item.querySelector(`[data-do="${name}"]`).hidden = !mine;
-  const hide = item.querySelector('[data-do="hide"]'); // only for who looks after the room
-  if (hide) hide.hidden = mine;
-}
-
-// Put every node in its place and touch none that is there already: a screen reader hears additions only.
-function layout() {
-  const rows = [...messages.values(), ...notes.values()].sort((a, b) => (a.seq ?? Infinity) - (b.seq ?? Infinity) || a.at - b.at);
-  const wanted = [];
-  let before = null;
-  let isNewShown = false;
-  for (const row of rows) {
-    const at = new Date(row.at);
-    const isNewDay = !before || dayKey.format(new Date(before.at)) !== dayKey.format(at);
-    if (isNewDay) wanted.push(line(`day-${dayKey.format(at)}`, "chat-day", day.format(at)));
-    if (!isNewShown && row.seq > readBefore && row.body !== undefined && !row.note && !isMine(row)) {
-      wanted.push(line("new", "chat-new", say.new));
-      isNewShown = true;
-      before = null;
-    }
-    const item = row.note ? line(`note-${row.seq}`, "chat-note", row.note) : nodes.get(idOf(row));
-    const isSame = before && !isNewDay && !before.note && before.author?.id === row.author?.id && at - new Date(before.at) < GROUP_MS;
-    if (!row.note) {
-      if (isSame) item.top.forEach((part) => part.remove());
-      else if (!item.top[0].isConnected || item.firstElementChild !== item.top[0]) item.prepend(...item.top);
-    }
-    wanted.push(item);
-    before = row;
-  }
-  if (jump.isConnected || !isAtEnd()) wanted.push(jump);
-  let place = log.firstElementChild;
-  for (const item of wanted) {
-    if (item === place) place = place.nextElementSibling;
-    else log.insertBefore(item, place);
-  }
-  while (place) {
-    const next = place.nextElementSibling;
-    place.remove();
-    place = next;
-  }
-}
-
-const lines = new Map();
-function line(id, css, text) {
-  if (!lines.has(id)) {
-    const item = document.createElement("li");
-    item.className = css;
-    item.textContent = text;
-    lines.set(id, item);
-  }
-  return lines.get(id);
+function redraw(message) {
+  draw(message, messages.get(message.body?.reply_to));
 }
 
 // -- what happened
 
 function take(entry) {
   const { kind, seq, body } = entry;
-  if (kind === "message") {
-    if (messages.get(seq)?.rev >= entry.rev) return;
-    const isNewHere = messages.delete(entry.key) || messages.get(seq)?.isNewHere;
-    messages.set(seq, { ...entry, isNewHere, edited: false });
-    draw(messages.get(seq));
-  } else if (kind === "join" || kind === "leave") {
+  if (kind === "message" && stretch.newer && seq > stretch.last) return later(entry);
+  if (kind === "message") load(entry);
+  else if (kind === "join" || kind === "leave") {
+    if (stretch.newer) return undefined;
     const text = kind === "join" ? say.joined : say.left;
     notes.set(seq, { seq, at: entry.at, note: text.replace("{name}", entry.author?.name ?? say.nobody) });
-  } else change(entry, messages.get(body?.seq));
+  } else if (kind !== "hidden") change(entry, messages.get(body?.seq) ?? stretch.beyond.find((one) => one.seq === body?.seq));
+  if (!stretch.newer) stretch.last = Math.max(stretch.last, seq);
+  return undefined;
+}
+
+function later(entry) {
+  stretch.beyond.push(entry);
+  if (stretch.beyond.length <= MAX_BEYOND) return;
+  stretch.beyond = [];
+  stretch.isBeyondLost = true;
+}
+
+// A message, or the stub of one from somebody of whom nothing is heard.
+function load(entry) {
+  const { seq, kind } = entry;
+  stretch.first = Math.min(stretch.first, seq);
+  if (kind === "hidden" || messages.get(seq)?.rev >= entry.rev) return;
+  const isNewHere = messages.delete(entry.key) || messages.get(seq)?.isNewHere;
+  const edited = entry.edited ?? (messages.get(seq)?.edited || false);
+  messages.set(seq, { ...entry, isNewHere, edited });
+  redraw(messages.get(seq));
 }
 
 function change({ kind, seq, body, author }, message) {
   if (!message || message.rev >= seq) return;
   message.rev = seq;
   if (kind === "delete") message.body = null;
-  if (!message.body) return draw(message);
-  if (kind === "edit" && body.text !== null) Object.assign(message, { body: { ...message.body, text: body.text }, edited: true });
-  if (kind === "reaction" && author) {
+  if (message.body && kind === "edit" && body.text !== null) {
+    Object.assign(message, { body: { ...message.body, text: body.text, mentions: body.mentions ?? message.body.mentions }, edited: true });
+  }
+  if (message.body && kind === "reaction" && author) {
     const people = (message.body.reactions?.[body.emoji] ?? []).filter((id) => id !== author.id);
     message.body.reactions = { ...message.body.reactions, [body.emoji]: body.on ? [...people, author.id] : people };
   }
-  draw(message);
+  if (!nodeOf(message)) return;
+  redraw(message);
+  for (const answer of messages.values()) if (answer.body?.reply_to === message.seq) redraw(answer);
 }
 
 function pending(message) {
   if ([...messages.values()].some((one) => one.seq && one.key === message.key)) return; // it was quicker than we
-  const body = { text: message.text, reply_to: message.reply_to, language: message.language };
-  messages.set(message.key, { key: message.key, at: message.at, body, author: { id: say.me, name: "" }, failed: message.failed });
-  draw(messages.get(message.key));
+  const { text, reply_to, language } = message;
+  messages.set(message.key, { key: message.key, at: message.at, body: { text, reply_to, language }, author: { id: say.me, name: "" }, failed: message.failed });
+  redraw(messages.get(message.key));
 }
 
 function shown(work) {
-  const wasAtEnd = isAtEnd();
+  const wasAtEnd = isAtEnd() && !stretch.newer;
   work();
-  layout();
+  show();
   if (wasAtEnd) {
     jump.remove();
     toEnd();
@@ -219,7 +103,7 @@ function seen() {
   const edge = log.getBoundingClientRect().bottom + 8;
   let item = log.lastElementChild;
   while (item && !(item.dataset.seq && item.getBoundingClientRect().bottom <= edge)) item = item.previousElementSibling;
-  if (isAtEnd() && circles.room(say.room)?.seq) circles.read(say.room, circles.room(say.room).seq);
+  if (!stretch.newer && isAtEnd() && circles.room(say.room)?.seq) circles.read(say.room, circles.room(say.room).seq);
   else if (item) circles.read(say.room, Number(item.dataset.seq), Number(item.dataset.n));
 }
 
@@ -238,160 +122,256 @@ circles.on("reset", here(() => location.reload()));
 // Somebody has gone for good, and their words with them: what is drawn here is no longer so.
 circles.on("entry", here(({ kind }) => kind === "forget" && location.reload()));
 circles.on("gone", here(() => {
-  form?.remove();
+  box.querySelector(".chat-compose")?.remove();
   log.after(line("gone", "chat-note", say.gone));
 }));
 circles.on("failed", ({ key, detail }) => {
   const message = messages.get(key);
-  if (message) shown(() => draw(Object.assign(message, { failed: detail })));
+  if (message) shown(() => redraw(Object.assign(message, { failed: detail })));
 });
+// Another tab wrote here, tried again or gave up.
+circles.on("outbox", ({ kept, gone }) => {
+  if (kept?.room === say.room) shown(() => pending(kept));
+  else if (messages.get(gone) && !messages.get(gone).seq) setTimeout(() => shown(() => messages.delete(gone)), 3000);
+});
+
+// -- who is here, who writes
+
+const people = new Map();
+const nameOf = (id) => people.get(id) ?? [...messages.values()].findLast(({ author }) => author?.id === id)?.author.name;
+const writing = box.querySelector("[data-typing]");
 let typingTimer = 0;
 function nobodyTypes() {
   clearTimeout(typingTimer);
-  const spot = box.querySelector("[data-typing]");
-  spot.textContent = "";
-  spot.classList.add("visually-hidden");
+  writing.textContent = "";
 }
 circles.on("entry", here(({ kind }) => kind === "message" && nobodyTypes())); // what was typed has arrived
 circles.on("typing", here(({ members }) => {
   const others = members.filter((id) => id !== say.me);
   if (!others.length) return;
-  const spot = box.querySelector("[data-typing]");
-  const known = [...messages.values()].findLast((message) => message.author?.id === others[0]);
-  spot.textContent = others.length === 1 && known ? say.typingOne.replace("{name}", known.author.name) : say.typingMore;
-  spot.classList.remove("visually-hidden");
+  const known = others.map(nameOf).filter(Boolean);
+  writing.textContent = others.length === 1 && known.length ? say.typingOne.replace("{name}", known[0]) : say.typingMore;
   clearTimeout(typingTimer);
   typingTimer = setTimeout(nobodyTypes, 4000);
 }));
+circles.on("presence", here(({ count, members }) => {
+  people.clear();
+  for (const { id, name } of members) people.set(id, name);
+  const others = members.filter(({ id }) => id !== say.me).map(({ name }) => name);
+  const spot = box.querySelector("[data-here]");
+  const named = others.length === 1 ? say.hereOne : say.hereMore;
+  spot.textContent = count > members.length || others.length > 5
+    ? say.hereCount.replace("{count}", count)
+    : others.length ? named.replace("{names}", names.format(others)).replace("{name}", others[0]) : "";
+}));
 
-// Older messages as one scrolls up; what is looked at stays where it is.
-async function older() {
-  if (!more || asking || log.scrollTop > 400) return;
+// -- to and fro: what is looked at stays where it is
+
+async function history(asked) {
+  const page = await circles.ask({ type: "history", room: say.room, limit: 50, ...asked });
+  return { ...page, messages: page.messages.toReversed() };
+}
+
+async function once(work) {
+  if (asking) return;
   asking = true;
   try {
-    const first = Math.min(...[...messages.keys()].filter(Number.isInteger));
-    const page = await circles.ask({ type: "history", room: say.room, before: first, limit: 50 });
-    more = !page.start;
-    const height = log.scrollHeight - log.scrollTop;
-    page.messages.forEach(take);
-    for (const message of messages.values()) if (message.body?.reply_to) draw(message);
-    layout();
-    log.scrollTop = log.scrollHeight - height;
+    await work();
   } catch {
     // no line: asked again when it is back
   }
   asking = false;
 }
 
+const older = () => stretch.older && log.scrollTop < NEAR && once(async () => {
+  const page = await history({ before: stretch.first });
+  stretch.older = !page.start;
+  const height = log.scrollHeight - log.scrollTop;
+  quietly(() => {
+    page.messages.forEach(load);
+    for (const message of messages.values()) if (message.body?.reply_to) redraw(message);
+    show();
+  });
+  log.scrollTop = log.scrollHeight - height;
+});
+
+const newer = () => stretch.newer && log.scrollHeight - log.scrollTop - log.clientHeight < NEAR && once(async () => {
+  const page = await history({ after: stretch.last });
+  const place = log.scrollTop;
+  quietly(() => {
+    follow(page);
+    show();
+  });
+  log.scrollTop = place;
+});
+
+// The next messages; after the newest, what came in meanwhile.
+function follow(page) {
+  page.messages.forEach(load);
+  stretch.last = Math.max(stretch.last, page.messages.at(-1)?.seq ?? 0);
+  if (!page.end) return;
+  stretch.newer = stretch.isBeyondLost;
+  stretch.isBeyondLost = false;
+  if (!stretch.newer) stretch.beyond.splice(0).forEach(take);
+}
+
+// Begin anew with another stretch.
+function begin(first) {
+  for (const [id, message] of messages) if (message.seq) messages.delete(id);
+  notes.clear();
+  Object.assign(stretch, { first, last: first, newer: true });
+}
+
+async function goTo(seq) {
+  if (!messages.has(seq) && !(stretch.first <= seq && seq <= stretch.last)) {
+    await once(async () => {
+      const [before, after] = [await history({ before: seq + 1, limit: 25 }), await history({ after: seq, limit: 25 })];
+      begin(Infinity);
+      stretch.last = seq;
+      stretch.older = !before.start;
+      quietly(() => {
+        before.messages.forEach(load);
+        follow(after);
+        for (const message of messages.values()) if (message.body?.reply_to) redraw(message);
+        show();
+      });
+    });
+  }
+  const near = [...messages.values()].filter((one) => one.seq).sort((a, b) => a.seq - b.seq).find((one) => one.seq >= seq);
+  if (near) point(nodeOf(near));
+}
+
+async function toNewest() {
+  if (stretch.newer) {
+    await once(async () => {
+      const page = await history({});
+      begin(Infinity);
+      stretch.older = !page.start;
+      quietly(() => {
+        follow({ ...page, end: true });
+        show();
+      });
+    });
+  }
+  jump.remove();
+  toEnd();
+  seen();
+}
+
 log.addEventListener("scroll", () => {
   older();
-  if (isAtEnd()) jump.remove();
+  newer();
+  if (isAtEnd() && !stretch.newer) jump.remove();
   else if (!jump.isConnected) log.append(jump);
   seen();
 }, { passive: true });
-jump.addEventListener("click", () => {
-  toEnd();
+jump.addEventListener("click", async () => {
+  await toNewest();
   field?.focus();
 });
+firstUnread.addEventListener("click", () => goTo(readBefore + 1));
+addEventListener("hashchange", () => /^#m\d+$/.test(location.hash) && goTo(Number(location.hash.slice(2))));
 document.addEventListener("visibilitychange", seen);
 
-// -- writing
-
-function prepare(kind, message) {
-  draftFor = kind && { kind, message };
-  const hint = box.querySelector("[data-draft-for]");
-  hint.hidden = !kind;
-  if (kind) hint.querySelector("[data-draft-text]").textContent = message.body.text.slice(0, 120);
-  if (kind === "edit") field.value = message.body.text;
-  grow();
-  field.focus();
-}
-
-function grow() {
-  field.rows = Math.min(6, field.value.split("\n").length);
-}
+// -- what one does with a message
 
 async function act(kind, message, button) {
-  const change = { room: say.room, key: crypto.randomUUID(), seq: message.seq };
+  const asked = { room: say.room, key: crypto.randomUUID(), seq: message.seq };
   if (kind === "retry") {
     message.failed = "";
-    shown(() => draw(message));
+    shown(() => redraw(message));
     return circles.retry(message.key);
   }
+  if (kind === "drop") {
+    await circles.drop(message.key);
+    if (field && !field.value) field.value = message.body.text;
+    return shown(() => messages.delete(message.key));
+  }
   if (kind === "reply" || kind === "edit") return prepare(kind, message);
-  if (kind === "hide") return location.assign(`${location.pathname}${message.seq}/hide/`);
   if (kind === "remove") {
-    if (confirm(say.askRemove)) await circles.ask({ type: "delete", ...change });
+    if (confirm(say.askRemove)) await circles.ask({ type: "delete", ...asked });
     return undefined;
   }
   const { emoji } = button.dataset;
   const on = !message.body.reactions?.[emoji]?.includes(say.me);
-  return circles.ask({ type: "react", ...change, emoji, on });
+  return circles.ask({ type: "react", ...asked, emoji, on });
 }
 
+const messageOf = (item) => item && [...messages.values()].find((one) => idOf(one) === item.dataset.id);
 log.addEventListener("click", async (event) => {
+  const item = event.target.closest(".chat-message");
+  if (item) focusOn(item);
+  const quote = event.target.closest("[data-goto]");
+  if (quote) {
+    event.preventDefault();
+    return goTo(Number(quote.dataset.goto));
+  }
   const button = event.target.closest("button[data-do]");
-  const item = button?.closest(".chat-message");
-  const message = item && [...messages.values()].find((one) => idOf(one) === item.dataset.id);
-  if (!message) return;
+  const message = button && messageOf(item);
+  if (!message) return undefined;
   button.closest("details")?.removeAttribute("open");
   try {
     await act(button.dataset.do, message, button);
   } catch (error) {
-    item.querySelector("[data-state]").textContent = `${say.failed} ${error.detail ?? ""}`;
+    item.querySelector("[data-state]").textContent = `${say.failed} ${error.detail ?? say.offlineNow}`;
   }
+  return undefined;
 });
 
-form?.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const text = field.value;
-  if (!text.trim()) return;
-  const { kind, message } = draftFor ?? {};
-  field.value = "";
-  localStorage.removeItem(DRAFT);
-  if (draftFor) prepare(null);
-  if (kind === "edit") {
-    try {
-      await circles.ask({ type: "edit", room: say.room, key: crypto.randomUUID(), seq: message.seq, text });
-    } catch {
-      field.value = text; // kept, to be tried again
-      prepare("edit", { ...message, body: { ...message.body, text } });
-    }
-    return;
+// A menu opens to where there is room, and closes when one goes on elsewhere.
+log.addEventListener("toggle", ({ target }) => {
+  if (!target.open) return;
+  target.classList.toggle("chat-menu--down", target.getBoundingClientRect().top - log.getBoundingClientRect().top < 280);
+  for (const other of log.querySelectorAll(".chat-menu[open]")) other.open = other === target;
+}, true);
+document.addEventListener("click", ({ target }) => {
+  for (const menu of log.querySelectorAll(".chat-menu[open]")) if (!menu.contains(target)) menu.open = false;
+});
+
+// Up and down from message to message; Enter opens what can be done with it, Escape closes it.
+log.addEventListener("keydown", (event) => {
+  const items = [...log.querySelectorAll(".chat-message")];
+  const at = items.indexOf(currentItem());
+  const next = { ArrowUp: at < 0 ? items.length - 1 : at - 1, ArrowDown: at + 1, Home: 0, End: items.length - 1 }[event.key];
+  if (event.key === "Escape") event.target.closest("details")?.removeAttribute("open");
+  else if (event.key === "Enter" && event.target === items[at]) items[at].querySelector(".chat-menu:not([hidden]) > summary")?.click();
+  else if (next === undefined || (event.target !== log && event.target !== items[at])) return;
+  else if (items[next]) {
+    focusOn(items[next]);
+    items[next].focus();
   }
-  const sent = await circles.say(say.room, text, { language: form.elements.language.value, reply_to: kind === "reply" ? message.seq : undefined });
-  shown(() => pending(sent));
-  grow();
-  toEnd();
+  event.preventDefault();
 });
-field?.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
-    event.preventDefault();
-    form.requestSubmit();
-  } else if (event.key === "Escape" && draftFor) prepare(null);
-});
-field?.addEventListener("input", () => {
-  grow();
-  if (draftFor?.kind !== "edit") localStorage.setItem(DRAFT, field.value);
-  circles.typing(say.room);
-});
-box.querySelector("[data-draft-cancel]")?.addEventListener("click", () => {
-  if (draftFor?.kind === "edit") field.value = "";
-  prepare(null);
+
+listen({
+  async send(text, more) {
+    if (stretch.newer) await toNewest();
+    const sent = await circles.say(say.room, text, more);
+    shown(() => pending(sent));
+    toEnd();
+  },
+  edit: (message, text) => circles.ask({ type: "edit", room: say.room, key: crypto.randomUUID(), seq: message.seq, text }),
+  typing: () => circles.typing(say.room),
+  last: () => [...messages.values()].filter((one) => one.seq && one.body && isMine(one)).sort((a, b) => a.seq - b.seq).at(-1),
 });
 
 // -- begin: with what the server has drawn
 
 const first = JSON.parse(document.getElementById("chat-frames").textContent);
 log.replaceChildren();
-first.forEach(take);
-for (const message of messages.values()) if (message.body?.reply_to) draw(message);
-if (field && !field.value) field.value = localStorage.getItem(DRAFT) ?? "";
+first.forEach(load);
+stretch.last = Number(say.head);
+for (const message of messages.values()) if (message.body?.reply_to) redraw(message);
 circles.watch(say.room, [Number(say.epoch), Number(say.head)]);
-layout();
+show();
 (log.querySelector(".chat-new") ?? log.lastElementChild)?.scrollIntoView({ block: "start" });
 if (!log.querySelector(".chat-new")) toEnd();
-jump.remove();
+if (isAtEnd()) jump.remove();
 seen();
-older();
+circles.on("welcome", () => setTimeout(older)); // a short page is filled as soon as there is somebody to ask
+let wanted = /^#m\d+$/.test(location.hash) ? Number(location.hash.slice(2)) : 0;
+circles.on("welcome", () => {
+  if (wanted) goTo(wanted);
+  wanted = 0;
+});
 circles.queued(say.room).then((waiting) => waiting.length && shown(() => waiting.forEach(pending)));

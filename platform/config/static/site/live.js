@@ -1,26 +1,33 @@
-// One WebSocket a tab carries everything live. Loaded on every signed-in page.
+// One WebSocket a tab carries everything live; where none opens, plain requests do. Loaded on every signed-in page.
 //
 // window.circles:
-//   me                          my id, once the first welcome has come
+//   me                          my id
 //   on(type, (frame) => …)      every frame of a type: entry, sync, history, ok, read, typing, head, gone, welcome …
 //   watch(room, [epoch, seq])   hear a room from there on, without a gap or a double, over every reconnect
 //   say(room, text, more)       queue a message: kept in IndexedDB until the server has it, sent again by its key
 //   retry(key) drop(key) queued(room)
 //   ask(frame)                  send edit, delete, react, history: a promise of its answer
+//   on("outbox", …)             another tab queued a message ({kept}) or it is no longer waiting ({gone: key})
 //   read(room, seq, n) typing(room)
-// In the page: data-unread-room="<id>" and data-unread (a badge that hides at 0, its number in [data-unread-number]),
+// In the page: body[data-me], data-unread-room="<id>", data-mentions-room="<id>" and data-unread (badges that hide at
+// 0, their number in [data-unread-number]; a muted room counts in data-unread only where somebody names me),
 // data-live-topic="<topic>" (gets a DOM event `live`, detail.data; after a reconnect too, then without data),
-// data-connection with data-offline, data-reconnecting, data-signed-out (the texts it shows).
+// data-connection with data-offline, data-reconnecting, data-slowly, data-signed-out (the texts it shows).
+
+import * as http from "./live-http.js";
+import { alone, find, forget, keep, onChange, queued } from "./live-outbox.js";
 
 const SUBPROTOCOL = "circles.v1";
 const FINAL = new Set([4001, 4009, 4400, 4403, 4406]);
 const ACK_EVERY = 32;
 const ACK_MS = 5000;
 const READ_MS = 3000;
+const POLL_MS = 4000;
+const POLL_AFTER = 3; // sockets that did not open, one after the other
 const MAX_WAIT_MS = 8_000; // a person looks at the screen meanwhile; full jitter spreads the others
 
 const listeners = new Map();
-const rooms = new Map(); // id → {epoch, seq, head, n, read: [seq, n], watched, wanted, unacked}
+const rooms = new Map(); // id → {epoch, seq, head, n, read: [seq, n], mentions, muted, wanted, unacked}
 const asked = new Map(); // ref → {resolve, reject}
 const client = crypto.randomUUID();
 let socket = null;
@@ -30,53 +37,17 @@ let stopped = 0;
 let refs = 0;
 let lastHeard = 0;
 let sending = null;
+let polling = 0;
+let isSlow = false; // no socket opens, but plain requests come through
 
 const on = (type, hear) => listeners.set(type, [...(listeners.get(type) ?? []), hear]);
 const emit = (frame) => (listeners.get(frame.type) ?? []).forEach((hear) => hear(frame));
 const room = (id) => {
-  if (!rooms.has(id)) rooms.set(id, { epoch: 0, seq: 0, head: 0, n: 0, read: [0, 0], wanted: false, unacked: 0 });
+  if (!rooms.has(id)) rooms.set(id, { epoch: 0, seq: 0, head: 0, n: 0, read: [0, 0], mentions: 0, muted: false, wanted: false, unacked: 0 });
   return rooms.get(id);
 };
 
-// -- the outbox: what was written and is not yet known to the server
-
-const database = new Promise((resolve, reject) => {
-  const opening = indexedDB.open("circles", 1);
-  opening.onupgradeneeded = () => opening.result.createObjectStore("outbox", { keyPath: "key" });
-  opening.onsuccess = () => resolve(opening.result);
-  opening.onerror = () => reject(opening.error);
-});
-const memory = new Map(); // also the whole outbox where the browser keeps no database (private windows)
-
-async function stored(mode, work) {
-  try {
-    const store = (await database).transaction("outbox", mode).objectStore("outbox");
-    const request = work(store);
-    return await new Promise((resolve, reject) => {
-      request.onsuccess = () => resolve(request.result);
-      request.onerror = () => reject(request.error);
-    });
-  } catch {
-    return undefined;
-  }
-}
-
-async function keep(message) {
-  memory.set(message.key, message);
-  await stored("readwrite", (store) => store.put(message));
-}
-
-async function forget(key) {
-  memory.delete(key);
-  await stored("readwrite", (store) => store.delete(key));
-}
-
-async function queued(id) {
-  for (const message of (await stored("readonly", (store) => store.getAll())) ?? []) {
-    if (!memory.has(message.key)) memory.set(message.key, message);
-  }
-  return [...memory.values()].filter((message) => !id || message.room === id).sort((a, b) => a.at - b.at);
-}
+// -- the outbox
 
 async function say(id, text, more = {}) {
   const message = { key: crypto.randomUUID(), room: id, text, ...more, at: Date.now(), me: circles.me, failed: "" };
@@ -86,27 +57,27 @@ async function say(id, text, more = {}) {
 }
 
 async function retry(key) {
-  const message = memory.get(key);
+  const message = find(key);
   if (message) await keep({ ...message, failed: "" });
   flush();
 }
 
 // One at a time, oldest first: what was written first is said first.
 function flush() {
-  sending ??= flushAll().finally(() => (sending = null));
+  if (welcomed || isSlow) sending ??= alone(flushAll).finally(() => (sending = null));
 }
 
 async function flushAll() {
-  while (welcomed) {
+  while (welcomed || isSlow) {
     const message = (await queued()).find((one) => !one.failed);
     if (!message) return;
     if (message.me && message.me !== circles.me) {
       await forget(message.key); // somebody else used this browser
       continue;
     }
-    const { key, room: id, text, reply_to, language } = message;
+    const { key, room: id, text, reply_to, language, mentions } = message;
     try {
-      const ok = await ask({ type: "send", room: id, key, text, reply_to, language });
+      const ok = await ask({ type: "send", room: id, key, text, reply_to, language, mentions });
       await forget(key);
       const here = room(id);
       if (here.read[1] === ok.n - 1) here.read = [ok.seq, ok.n];
@@ -131,7 +102,7 @@ function put(frame) {
 }
 
 function ask(frame) {
-  if (!welcomed) return Promise.reject(new Error("no line"));
+  if (!welcomed) return isSlow ? http.ask(frame) : Promise.reject(new Error("no line"));
   const ref = ++refs;
   put({ ...frame, ref });
   return new Promise((resolve, reject) => asked.set(ref, { resolve, reject }));
@@ -162,12 +133,49 @@ function connect() {
 function broken(code) {
   socket = null;
   welcomed = false;
+  const wait = comeBackIn ?? Math.random() * Math.min(MAX_WAIT_MS, 500 * 2 ** tries++); // full jitter
+  comeBackIn = null;
   for (const { reject } of asked.values()) reject(new Error("no line"));
   asked.clear();
   if (FINAL.has(code)) stopped = code;
   if (code === 4001) signedOut();
-  else setTimeout(connect, Math.random() * Math.min(MAX_WAIT_MS, 500 * 2 ** tries++)); // full jitter
+  else setTimeout(connect, wait);
+  if (tries >= POLL_AFTER) polling ||= setTimeout(poll);
   show();
+}
+
+let comeBackIn = null; // ms, when the server said goodbye and when to come again
+
+// As long as no socket opens: the same by plain requests. What does not come through is asked for at the next turn.
+async function poll() {
+  if (welcomed || stopped) {
+    polling = isSlow = false;
+    return;
+  }
+  try {
+    const found = await http.standing();
+    isSlow = !welcomed;
+    const wanted = [...rooms].filter(([id, one]) => one.wanted && found[id]);
+    for (const [id, state] of Object.entries(found)) stand(id, state);
+    for (const [id, one] of wanted) {
+      if (one.epoch && one.epoch !== found[id].epoch) hearing.reset({ type: "reset", room: id, ...found[id] });
+      while (!welcomed && one.seq < one.head) {
+        const page = await http.entries(id, found[id].epoch, one.seq);
+        if (!welcomed) hearing.sync({ ...page, more: false });
+        if (!page.entries.length) break;
+      }
+    }
+    badges();
+    flush();
+  } catch {
+    isSlow = false;
+  }
+  show();
+  polling = setTimeout(poll, POLL_MS * (0.5 + Math.random()));
+}
+
+function stand(id, { head, n, read, mentions, muted }) {
+  Object.assign(room(id), { head, n, read, mentions: mentions ?? 0, muted: Boolean(muted) });
 }
 
 // The session has ended elsewhere: what stands on this page is no longer theirs to see. Once in half a minute at
@@ -210,8 +218,9 @@ const hearing = {
   welcome(frame) {
     welcomed = true;
     tries = 0;
+    isSlow = false;
     circles.me = frame.me;
-    for (const [id, state] of Object.entries(frame.rooms)) Object.assign(room(id), { head: state.head, n: state.n, read: state.read });
+    for (const [id, state] of Object.entries(frame.rooms)) stand(id, state);
     const free = frame.limits.watch - [...rooms.values()].filter((one) => one.wanted).length;
     const others = Object.keys(frame.rooms).filter((id) => !room(id).wanted).slice(0, Math.max(0, free));
     const late = [...rooms].filter(([, one]) => one.wanted && !one.told); // asked for while the hello was on its way
@@ -256,6 +265,7 @@ const hearing = {
   read(frame) {
     const here = room(frame.room);
     if (frame.seq > here.read[0]) here.read = [frame.seq, frame.n];
+    if (here.read[0] >= here.head) here.mentions = 0;
     badges();
     emit(frame);
   },
@@ -263,6 +273,9 @@ const hearing = {
     rooms.delete(frame.room);
     badges();
     emit(frame);
+  },
+  bye(frame) {
+    comeBackIn = (frame.retry_after ?? 1) * 1000;
   },
   live(frame) {
     for (const one of document.querySelectorAll(`[data-live-topic="${CSS.escape(frame.topic)}"]`)) {
@@ -277,6 +290,7 @@ function took(here, id, entry) {
   here.head = Math.max(here.head, entry.seq);
   here.n = Math.max(here.n, entry.n);
   if (entry.author?.id === circles.me && here.read[1] === entry.n - 1) here.read = [entry.seq, entry.n];
+  if (entry.kind === "message" && entry.seq > here.read[0] && entry.body?.mentions?.some(({ id: who }) => who === circles.me)) here.mentions++;
   if (++here.unacked >= ACK_EVERY) ack();
   emit({ ...entry, type: "entry", room: id });
 }
@@ -296,6 +310,7 @@ function read(id, seq, n) {
   const here = room(id);
   if (seq <= here.read[0]) return;
   here.read = [seq, n ?? here.n];
+  if (seq >= here.head) here.mentions = 0;
   reads.set(id, seq);
   badges();
   readTimer ||= setTimeout(tellReads, READ_MS);
@@ -333,7 +348,8 @@ function badges() {
   let total = 0;
   for (const [id, here] of rooms) {
     const unread = Math.max(0, here.n - here.read[1]);
-    total += unread;
+    total += here.muted ? Math.min(unread, here.mentions) : unread;
+    for (const badge of document.querySelectorAll(`[data-mentions-room="${CSS.escape(id)}"]`)) count(badge, Math.min(unread, here.mentions));
     for (const badge of document.querySelectorAll(`[data-unread-room="${CSS.escape(id)}"]`)) count(badge, unread);
   }
   for (const badge of document.querySelectorAll("[data-unread], [data-unread-total]")) count(badge, total);
@@ -350,7 +366,8 @@ let lostAt = 0; // since when there is no line: each new try to connect must not
 function show() {
   clearTimeout(showTimer);
   lostAt = welcomed ? 0 : lostAt || Date.now();
-  const text = (box) => (stopped === 4001 ? box.dataset.signedOut : navigator.onLine ? box.dataset.reconnecting : box.dataset.offline);
+  const text = ({ dataset }) =>
+    stopped === 4001 ? dataset.signedOut : !navigator.onLine ? dataset.offline : isSlow ? dataset.slowly : dataset.reconnecting;
   // A short cut needs no words.
   showTimer = setTimeout(
     () => {
@@ -363,8 +380,9 @@ function show() {
   );
 }
 
-const circles = { me: null, on, watch, say, retry, drop: forget, queued, ask, read, typing, room: (id) => rooms.get(id) };
+const circles = { me: document.body?.dataset.me ?? null, on, watch, say, retry, drop: forget, queued, ask, read, typing, room: (id) => rooms.get(id) };
 window.circles = circles;
+onChange((change) => emit({ type: "outbox", ...change }));
 
 setInterval(ack, ACK_MS);
 addEventListener("online", probe);

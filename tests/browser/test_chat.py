@@ -1,0 +1,210 @@
+"""A room on the screen: what is said looks as it was meant, names are found, long histories are walked, and two who
+lose their line tell the same story in the end."""
+
+import re
+from collections.abc import Callable
+
+from playwright.sync_api import Locator, Page, expect
+from site_under_test import Site
+from visitors import Visitor
+
+Visit = Callable[..., Visitor]
+ROOM = "Board Games Hasselt"
+
+
+def enter(visitor: Visitor, person: str, path: str = "") -> Page:
+    visitor.sign_in(person)  # type: ignore[arg-type]
+    if not path:
+        visitor.goto("/chat/")
+        visitor.page.get_by_role("link", name=ROOM).click()
+        visitor.page.wait_for_url("**/chat/*/")
+        return visitor.page
+    return visitor.goto(path)
+
+
+def both(visit: Visit, site: Site, **wishes: object) -> tuple[Page, Page]:
+    """Amara at a desk and Priya on her phone, in German, in one room."""
+    first, second = visit(**wishes), visit(phone=True, language="de")
+    enter(first, "member")
+    enter(second, "host", first.page.url.removeprefix(site.url))
+    return first.page, second.page
+
+
+def say(page: Page, text: str) -> None:
+    page.locator("#text").fill(text)
+    page.locator("#text").press("Enter")
+
+
+def bubble(page: Page, text: str) -> Locator:
+    return page.locator(".chat-message").filter(has_text=text)
+
+
+def story(page: Page) -> list[str]:
+    return page.locator(".chat-bubble [data-text]").all_inner_texts()
+
+
+def test_words_look_as_they_were_meant_and_nothing_of_theirs_is_html(visit: Visit, site: Site):
+    amara, priya = both(visit, site)
+    say(
+        amara,
+        "*bold* **too** _lean_ ~gone~ `code` 5*3*2 snake_case_name <b>no</b> https://example.org/a_b?c=*d*.",
+    )
+    said = bubble(priya, "snake_case_name").locator("[data-text]")
+    expect(said).to_have_count(1)
+    assert said.inner_html() == (
+        "<strong>bold</strong> <strong>too</strong> <em>lean</em> <s>gone</s> <code>code</code> 5*3*2 snake_case_name "
+        '&lt;b&gt;no&lt;/b&gt; <a href="https://example.org/a_b?c=*d" rel="nofollow noopener noreferrer ugc" '
+        'target="_blank">https://example.org/a_b?c=*d</a>*.'
+    )
+    amara.locator("#text").fill("Bring:\n- dice\n- cake\n> who asked?\n```\nx = 1 * 2 * 3\n```\nthanks")
+    amara.locator("#text").press("Enter")
+    said = bubble(priya, "who asked?").locator("[data-text]")
+    expect(said).to_have_count(1)
+    assert said.inner_html() == (
+        "Bring:<ul><li>dice</li><li>cake</li></ul><blockquote>who asked?</blockquote>"
+        "<pre><code>x = 1 * 2 * 3</code></pre>thanks"
+    )
+
+
+def test_a_name_behind_an_at_is_found_by_keyboard_and_told_to_whom_it_means(visit: Visit, site: Site):
+    amara, priya = both(visit, site)
+    room = amara.url.rstrip("/").rsplit("/", 1)[1]
+    priya.goto(f"{site.url}/events/")  # she looks at something else
+    amara.locator("#text").press_sequentially("Hello @Pri", delay=20)
+    expect(amara.get_by_role("option")).to_have_count(1)
+    amara.keyboard.press("Enter")
+    amara.locator("#text").press_sequentially("are you coming?")
+    amara.keyboard.press("Enter")
+
+    expect(amara.locator(".chat-named").last).to_have_text(re.compile("@Priya"))
+    expect(priya.locator("[data-unread]:visible").first).to_be_visible()  # live, on every page
+    priya.goto(f"{site.url}/chat/")
+    expect(priya.locator(f'[data-mentions-room="{room}"] [data-unread-number]')).to_have_text("1")
+    priya.goto(f"{site.url}/chat/{room}/")
+    expect(bubble(priya, "are you coming?").locator(".chat-named--me")).to_have_count(1)
+    expect(bubble(priya, "are you coming?")).to_have_class(re.compile("chat-message--names-me"))
+    priya.goto(f"{site.url}/chat/")
+    expect(priya.locator(f'[data-mentions-room="{room}"]')).to_be_hidden()
+
+
+def test_a_long_history_is_walked_to_and_fro_without_a_gap(visit: Visit, site: Site):
+    site.change(
+        "import uuid; from community.models import Member; from realtime import chat; from realtime.models import Room; "
+        f"room = Room.objects.get(title='{ROOM}'); ana = room.participants.filter(left_seq=None).first().member; "
+        "[chat.post(ana, room.pk, f'line {i}.', uuid.uuid4()) for i in range(180)]"
+    )
+    amara, priya = both(visit, site)
+    log = amara.locator(".chat-log")
+    numbers: Callable[[], list[int]] = lambda: [  # noqa: E731 - read again and again
+        int(found.group(1)) for text in story(amara) if (found := re.fullmatch(r"line (\d+)\.", text))
+    ]
+    expect(bubble(amara, "line 179.")).to_have_count(1)
+    while 0 not in numbers():
+        before = len(numbers())
+        log.evaluate("log => log.scrollTop = 0")
+        amara.wait_for_function("n => document.querySelectorAll('.chat-message').length > n", arg=before)
+    assert numbers() == list(range(180))
+
+    bubble(amara, "line 3.").locator("summary").click()
+    bubble(amara, "line 3.").locator('[data-do="reply"]').click()
+    say(amara, "This one I mean")
+    answer = bubble(priya, "This one I mean")
+    expect(answer).to_have_count(1)
+    answer.locator(".chat-quote").click()  # far above what she has loaded
+    expect(bubble(priya, "line 3.").last).to_be_focused()
+    expect(bubble(priya, "line 3.").last).to_be_in_viewport()
+    say(amara, "Said while she reads old things")
+    mine = [text for text in story(priya) if text.startswith("line")]
+    numbers_of = [int(text[5:-1]) for text in mine]
+    assert numbers_of == list(range(numbers_of[0], numbers_of[-1] + 1)), "one stretch without a gap"
+    while not bubble(priya, "Said while she reads old things").count():
+        count = priya.locator(".chat-message").count()
+        priya.locator(".chat-log").evaluate("log => log.scrollTop = log.scrollHeight")
+        priya.wait_for_function("n => document.querySelectorAll('.chat-message').length > n", arg=count)
+    mine = [int(text[5:-1]) for text in story(priya) if text.startswith("line")]
+    assert mine == list(range(mine[0], 180))
+
+
+def test_two_who_lose_their_line_by_turns_tell_the_same_story(visit: Visit, site: Site):
+    amara, priya = both(visit, site)
+    for turn in range(4):
+        away = (amara, priya)[turn % 2]
+        away.context.set_offline(True)
+        for number in range(3):
+            say(amara, f"Amara {turn}.{number}")
+            say(priya, f"Priya {turn}.{number}")
+        expect(away.locator(".chat-message--waiting")).to_have_count(3)
+        away.context.set_offline(False)
+        expect(away.locator(".chat-message--waiting")).to_have_count(0, timeout=20_000)
+    for page in (amara, priya):
+        for turn in range(4):
+            for name in ("Amara", "Priya"):
+                expect(bubble(page, f"{name} {turn}.2")).to_have_count(1, timeout=20_000)
+    wanted = re.compile(r"(Amara|Priya) \d\.\d")
+    stories = [[text for text in story(page) if wanted.fullmatch(text)] for page in (amara, priya)]
+    assert stories[0] == stories[1]
+    assert len(stories[0]) == len(set(stories[0])) == 24
+    for name in ("Amara", "Priya"):
+        assert [text for text in stories[0] if text.startswith(name)] == [
+            f"{name} {turn}.{number}" for turn in range(4) for number in range(3)
+        ]
+
+
+def test_a_closed_tab_keeps_what_was_written_and_the_next_one_sends_it(visit: Visit, site: Site):
+    amara, priya = both(visit, site)
+    amara.context.set_offline(True)
+    say(amara, "Written on the train")
+    expect(amara.locator(".chat-message--waiting")).to_have_count(1)
+    address, context = amara.url, amara.context
+    amara.close()
+    context.set_offline(False)
+    tab = context.new_page()
+    tab.goto(address)
+    expect(bubble(priya, "Written on the train")).to_have_count(1, timeout=20_000)
+    expect(bubble(tab, "Written on the train")).to_have_count(1)
+
+
+def test_without_a_websocket_messages_come_and_go_all_the_same(visit: Visit, site: Site):
+    walled, priya = visit(), visit(phone=True, language="de")
+    walled.context.route_web_socket("**/ws/", lambda line: line.close())
+    amara = enter(walled, "member")
+    enter(priya, "host", amara.url.removeprefix(site.url))
+    say(amara, "Through the wall")
+    expect(bubble(priya.page, "Through the wall")).to_have_count(1, timeout=30_000)
+    expect(amara.locator(".chat-message--waiting")).to_have_count(0)
+    say(priya.page, "Ich höre dich")
+    expect(bubble(amara, "Ich höre dich")).to_have_count(1, timeout=30_000)
+    expect(amara.locator("[data-connection]")).to_contain_text("quick connection")
+
+
+def test_by_keyboard_alone(visit: Visit, site: Site):
+    amara, priya = both(visit, site)
+    say(amara, "By keyboard")
+    expect(bubble(priya, "By keyboard")).to_have_count(1)
+    page = amara
+    page.locator("#text").focus()
+    page.keyboard.press("ArrowUp")  # my last one, to be changed
+    expect(page.locator("#text")).to_have_value("By keyboard")
+    page.locator("#text").fill("By keyboard, changed")
+    page.keyboard.press("Enter")
+    expect(bubble(priya, "By keyboard, changed")).to_have_count(1)
+    page.locator(".chat-log").focus()
+    page.keyboard.press("ArrowUp")
+    expect(bubble(page, "By keyboard, changed")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(bubble(priya, "By keyboard, changed").locator(".chat-reactions button")).to_have_count(1)
+
+
+def test_who_is_here_is_seen_only_after_a_yes(visit: Visit, site: Site):
+    amara, priya = both(visit, site)
+    room = amara.url
+    amara.goto(f"{site.url}/chat/shown/")
+    amara.locator('button[value="1"]').click()
+    amara.wait_for_url("**/chat/")
+    amara.goto(room)
+    expect(priya.locator("[data-here]")).to_contain_text("Amara", timeout=15_000)
+    amara.locator("#text").press_sequentially("I am wr")
+    expect(priya.locator("[data-typing]")).to_contain_text("Amara")
