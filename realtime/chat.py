@@ -80,9 +80,9 @@ def edited(member: Any, seq: int, text: str, key: UUID) -> Wish:
 
     def change(room: Room) -> Entry:
         message = _own_message(member, room, seq)
-        entry = rooms.append(room, Kind.EDIT, member, text=words, key=key, target=seq)
-        Entry.objects.filter(pk=message.pk).update(text=words, rev=entry.seq)
         named = marks.named_in(room, [marks.Naming(member.pk, words)])[0]
+        entry = rooms.append(room, Kind.EDIT, member, named=named, text=words, key=key, target=seq)
+        Entry.objects.filter(pk=message.pk).update(text=words, rev=entry.seq)
         if named or "@" in message.text:
             marks.name_anew(room, seq, named)
         return entry

@@ -306,7 +306,8 @@ def body(entry: Entry, reactions: Reactions, named: list[Person]) -> dict[str, A
             more = {"reactions": reactions, "mentions": named}
             return said | {name: value for name, value in more.items() if value}
         case Entry.Kind.EDIT:
-            return {"seq": entry.target, "text": None if entry.removed_at else entry.text}
+            changed = {"seq": entry.target, "text": None if entry.removed_at else entry.text}
+            return changed | ({"mentions": named} if named else {})
         case Entry.Kind.REACTION:
             return {"seq": entry.target, "emoji": entry.emoji, "on": entry.on}
         case Entry.Kind.DELETE:

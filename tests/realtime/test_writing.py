@@ -1,0 +1,158 @@
+"""Many who write at once: one transaction, everybody's own outcome, and an order that is the order of commits."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from realtime import blocks, chat, hub, reading, rooms, writing
+from realtime.models import Entry, Participant, Room
+from realtime.threads import in_thread as in_db
+from tests.factories import make_member, make_room
+
+from .sockets import Tab, two_in_a_room
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def said(room: Room) -> list[tuple[int, str]]:
+    return list(Entry.objects.filter(room=room, kind="message").order_by("seq").values_list("seq", "text"))
+
+
+def test_everybody_gets_an_outcome_of_their_own():
+    ana, bo, stranger = make_member(), make_member(), make_member()
+    room = make_room(ana, bo)
+    key = uuid4()
+    first, _known = chat.post(bo, room.pk, "before", uuid4())
+    wishes = [
+        chat.message(ana, "one", key),
+        chat.message(stranger, "not mine", uuid4()),
+        chat.message(bo, "two", uuid4(), reply_to=first.seq),
+        chat.message(ana, "one", key),  # the same, sent again while it was on its way
+        chat.message(ana, "another", key),
+        chat.message(bo, "to nobody", uuid4(), reply_to=999),
+        chat.edited(ana, first.seq, "not hers", uuid4()),
+        chat.reaction(ana, first.seq, "👍", True, uuid4()),
+        chat.message(ana, "three", uuid4()),
+    ]
+
+    outcomes = writing.write_all(room.pk, wishes)
+
+    kinds = [type(outcome) if isinstance(outcome, Exception) else "ok" for outcome in outcomes]
+    assert kinds[0] == kinds[2] == kinds[3] == kinds[7] == kinds[8] == "ok"
+    assert [isinstance(outcomes[at], no) for at, no in ((1, ObjectDoesNotExist), (4, ValidationError))] == [
+        True,
+        True,
+    ]
+    assert isinstance(outcomes[5], ObjectDoesNotExist)
+    assert isinstance(outcomes[6], PermissionDenied)
+    again = outcomes[3]
+    assert not isinstance(again, Exception)
+    assert (again[0].seq, again[1]) == (2, True)
+    assert said(room) == [(1, "before"), (2, "one"), (3, "two"), (5, "three")]
+    room.refresh_from_db()
+    assert (room.head, room.n) == (5, 4)
+    assert list(Entry.objects.filter(room=room).order_by("seq").values_list("seq", "n")) == [
+        (1, 1), (2, 2), (3, 3), (4, 3), (5, 4),
+    ]  # fmt: skip
+
+
+def test_one_that_the_database_refuses_hurts_nobody_else(monkeypatch: pytest.MonkeyPatch):
+    ana, bo = make_member(), make_member()
+    room = make_room(ana, bo)
+
+    def break_it(locked: Room) -> Entry:
+        return rooms.append(locked, Entry.Kind.MESSAGE, ana, text=None, key=uuid4())
+
+    bad = writing.Wish(member=ana, key=uuid4(), is_same=lambda known: False, write=break_it)
+    first, refused, last = writing.write_all(
+        room.pk, [chat.message(ana, "one", uuid4()), bad, chat.message(bo, "two", uuid4())]
+    )
+    assert isinstance(refused, Exception)
+    assert not isinstance(first, Exception)
+    assert not isinstance(last, Exception)
+    assert said(room) == [(1, "one"), (2, "two")]
+
+
+def test_a_room_that_is_not_there_is_a_no_for_each():
+    ana = make_member()
+    outcomes = writing.write_all(
+        12345, [chat.message(ana, "one", uuid4()), chat.message(ana, "two", uuid4())]
+    )
+    assert [type(outcome) for outcome in outcomes] == [Room.DoesNotExist] * 2
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_many_cost_as_many_statements_as_one(count: int):
+    members = [make_member() for _ in range(count)]
+    room = make_room(*members)
+    wishes = [chat.message(member, "hello", uuid4()) for member in members]
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        writing.write_all(room.pk, wishes)
+    statements = [
+        query["sql"]
+        for query in queries
+        if not query["sql"].startswith(("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE"))
+    ]
+    assert len(statements) <= 7, statements
+
+
+async def test_sixteen_who_write_at_once_are_heard_in_order_once_each():
+    members = [await in_db(make_member)() for _ in range(16)]
+    room = await in_db(make_room)(*members)
+    tabs = [await Tab.watching(member, room) for member in members]
+    listener = tabs[0]
+
+    answers = await asyncio.gather(
+        *(tab.say(room, f"from {number}") for number, tab in enumerate(tabs) for _ in range(1))
+    )
+
+    assert sorted(answer["seq"] for answer in answers) == list(range(1, 17))
+    heard = await listener.entries(16, room)
+    assert [entry["seq"] for entry in heard] == list(range(1, 17))
+    by_seq = {answer["seq"]: number for number, answer in enumerate(answers)}
+    assert [entry["body"]["text"] for entry in heard] == [f"from {by_seq[seq]}" for seq in range(1, 17)]
+    for tab in tabs:
+        await tab.leave()
+
+
+async def test_who_waits_for_the_same_room_shares_a_transaction():
+    ana, _bo, room = await two_in_a_room()
+    held = hub.current()
+    wishes = [chat.message(ana, str(number), uuid4()) for number in range(40)]
+    outcomes = await asyncio.gather(*(held.write(room.pk, wish) for wish in wishes))
+    times = {entry.at for entry, _known in outcomes}
+    assert [entry.seq for entry, _known in outcomes] == list(range(1, 41)), "in the order they came"
+    assert len(times) == 40
+    page = await in_db(reading.entries)(ana, room.pk, 0)
+    assert [row["body"]["text"] for row in page.rows] == [str(number) for number in range(40)]
+
+
+def test_in_a_direct_room_two_who_are_apart_write_no_more():
+    ana, bo = make_member(), make_member()
+    room = rooms.open(Room.Kind.DIRECT, "two")
+    for member in (ana, bo):
+        rooms.enter(room, member)
+    chat.post(ana, room.pk, "hello", uuid4())
+    blocks.block(bo, ana.pk)
+    for member in (ana, bo):
+        with pytest.raises(ValidationError) as no:
+            chat.post(member, room.pk, "again", uuid4())
+        assert no.value.code == "closed"
+    blocks.unblock(bo, ana.pk)
+    assert chat.post(ana, room.pk, "again", uuid4())[0].n == 2
+
+
+def test_who_writes_has_read_their_own_words_when_they_had_read_the_rest():
+    ana, bo = make_member(), make_member()
+    room = make_room(ana, bo)
+    writing.write_all(room.pk, [chat.message(ana, "one", uuid4()), chat.message(ana, "two", uuid4())])
+    chat.post(bo, room.pk, "three", uuid4())
+    read: Any = dict(Participant.objects.filter(room=room).values_list("member", "read_n"))
+    assert read == {ana.pk: 2, bo.pk: 0}
