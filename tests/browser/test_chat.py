@@ -1,10 +1,12 @@
 """A room on the screen: what is said looks as it was meant, names are found, long histories are walked, and two who
 lose their line tell the same story in the end."""
 
+import json
 import re
 from collections.abc import Callable
 
 from playwright.sync_api import Locator, Page, expect
+from site_under_test import ROOT as ROOT_DIR
 from site_under_test import Site
 from visitors import Visitor
 
@@ -64,6 +66,32 @@ def test_words_look_as_they_were_meant_and_nothing_of_theirs_is_html(visit: Visi
         "Bring:<ul><li>dice</li><li>cake</li></ul><blockquote>who asked?</blockquote>"
         "<pre><code>x = 1 * 2 * 3</code></pre>thanks"
     )
+
+
+def test_each_message_says_in_which_language_it_is(visit: Visit, site: Site):
+    amara, priya = both(visit, site)
+    say(amara, "Wer bringt denn die Würfel mit?")
+    expect(bubble(priya, "Wer bringt denn").locator(".chat-bubble")).to_have_attribute("lang", "de")
+    say(amara, "Zzz 17")
+    assert bubble(amara, "Zzz 17").locator(".chat-bubble").get_attribute("lang") is None
+
+    phrases = ROOT_DIR.parent / "shared/data/chat/phrases.jsonl"
+    if not phrases.exists():
+        print("without shared/data: 893 phrases whose language is not told")
+        return
+    rows = [json.loads(line) for line in phrases.read_text(encoding="utf-8").splitlines()]
+    cases = [[row["lang"], turn] for row in rows for turn in row["turns"]]
+    source = (ROOT_DIR / "platform/config/static/site/chat-language.js").read_text(encoding="utf-8")
+    told = amara.evaluate(
+        "(cases) => { "
+        + source.replace("export ", "")
+        + " return cases.map(([tag, text]) => [tag, languageOf(text)]); }",
+        cases,
+    )
+    right, wrong = sum(a == b for a, b in told), sum(bool(b) and a != b for a, b in told)
+    print(f"{len(told)} phrases: {right} told, {wrong} told wrongly")
+    assert right / len(told) > 0.75
+    assert wrong / len(told) < 0.02
 
 
 def test_a_name_behind_an_at_is_found_by_keyboard_and_told_to_whom_it_means(visit: Visit, site: Site):

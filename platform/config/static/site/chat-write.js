@@ -1,6 +1,7 @@
 // Writing in a room: the draft, answers and changes, and the names behind an @.
 
 import { box, say } from "./chat-draw.js";
+import { languageOf } from "./chat-language.js";
 
 const form = box.querySelector(".chat-compose");
 export const field = form?.elements.text;
@@ -50,7 +51,7 @@ export function listen({ send, edit, typing, last }) {
     if (draftFor) prepare(null);
     grow();
     if (kind !== "edit") {
-      const more = { language: form.elements.language.value, reply_to: kind === "reply" ? message.seq : undefined };
+      const more = { language: languageOf(text), reply_to: kind === "reply" ? message.seq : undefined };
       return send(text, mentions.length ? { ...more, mentions } : more);
     }
     try {
