@@ -15,7 +15,6 @@ import logging
 import random
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
-from functools import partial
 from weakref import WeakKeyDictionary
 
 from django.contrib.auth import get_user_model
@@ -29,14 +28,14 @@ from realtime.lines import Line, Ready, Watch
 from realtime.models import Entry
 from realtime.presence import Presence
 from realtime.threads import Together, in_thread
-from realtime.writing import Outcome, Wish, Written
+from realtime.writing import Asked, Outcome, Wish, Written
 
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
 SESSIONS_EVERY = 5  # ticks
 PRESENCE_EVERY = 2  # ticks
-WISHES = 64  # of one room in one transaction
+WISHES = 64  # in one transaction
 SIGN_IN, BANNED, TOO_SLOW, TOO_MANY = 4001, 4403, 4008, 4009
 RESTARTED = 1012  # RFC 6455's list: come back, a moment later
 RESTARTING = 4012
@@ -53,7 +52,8 @@ class Hub:
         self._feeds: dict[int, Feed] = {}
         self._topics: dict[str, set[Line]] = {}
         self._reads: dict[tuple[int, int], int] = {}
-        self._pens: dict[int, Together[Wish, Outcome]] = {}
+        self._pen: Together[Asked, Outcome] = Together(writing.write_where_free, WISHES)
+        self._pens: dict[int, Together[Asked, Outcome]] = {}  # of rooms that others hold
         self._typing: defaultdict[int, set[int]] = defaultdict(set)
         self._presence = Presence()
         self._ear: bus.Ear | None = None
@@ -339,12 +339,14 @@ class Hub:
     # ----------------------------------------------------------------------- what sockets say, coalesced
 
     async def write(self, room_id: int, wish: Wish) -> Written:
-        """Write to a room's log, together with all who want the same while a transaction is on its way.
+        """Write to a room's log, together with all who write anywhere while a transaction is on its way.
 
         Returns after the commit. Raises what the wish raises, and OperationalError.
         """
-        pen = self._pens.setdefault(room_id, Together(partial(writing.write_all, room_id), WISHES))
-        outcome = await pen.ask(wish)
+        outcome = await self._pen.ask((room_id, wish))
+        if isinstance(outcome, writing.Busy):  # or not there: that takes the same time
+            pen = self._pens.setdefault(room_id, Together(writing.write_all, WISHES))
+            outcome = await pen.ask((room_id, wish))
         if isinstance(outcome, Exception):
             raise outcome
         return outcome

@@ -227,15 +227,16 @@ class Watch:
         if self._state is State.LIVE:
             if bundle.last <= self.sent:
                 return
-            if self.sent - self.acked >= WINDOW:
+            room_for = bundle if bundle.last <= self.acked + WINDOW else bundle.up_to(self.acked + WINDOW + 1)
+            if room_for is not None and room_for.last > self.sent:
+                sent, self.sent = self.sent, room_for.last
+                self.line.put(room_for.after(sent, self.line.unheard))
+            if room_for is not bundle:
                 self._state = State.FULL
                 self._full_since = monotonic()
                 self.told = bundle.last
                 head = {"type": "head", "room": ids.encode(self.room_id), "seq": bundle.last, "n": bundle.n}
                 self.line.put(frames.dumps(head))
-                return
-            sent, self.sent = self.sent, bundle.last
-            self.line.put(bundle.after(sent, self.line.unheard))
         elif self._state is State.BUFFERING:
             self._buffer.append(bundle)
 

@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import Count, F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from realtime import bus, clock, frames
+from realtime import bus, clock, frames, statements
 from realtime.frames import Parcel, pack
 from realtime.models import Entry, Mention, Participant, Room, Showing, Site
 
@@ -70,6 +70,15 @@ def lock(room_id: int) -> Room:
     return Room.objects.select_for_update().get(pk=room_id)
 
 
+def lock_all(room_ids: Collection[int], *, waits: bool = True) -> dict[int, Room]:
+    """As `lock`, several, always in one order; without those that are not there.
+
+    `waits`: not so, those which another transaction holds are left out, too.
+    """
+    locked = Room.objects.select_for_update(skip_locked=not waits)
+    return {room.pk: room for room in locked.filter(pk__in=room_ids).order_by("pk")}
+
+
 class Pen:
     """Writes the next entries of a room locked in this transaction: two statements and one word to the hubs for
     any number of them.
@@ -95,13 +104,24 @@ class Pen:
 
     def flush(self) -> None:
         """Write what was appended, and tell the hubs once it is committed."""
-        if not self._entries:
-            return
-        entries, named, self._entries, self._named = self._entries, self._named, [], []
-        Room.objects.filter(pk=self.room.pk).update(head=self.room.head, n=self.room.n)
-        Entry.objects.bulk_create(entries)
-        parcels = [Parcel.of(entry, named=who) for entry, who in zip(entries, named, strict=True)]
-        transaction.on_commit(partial(bus.publish, channel(self.room.pk), pack(parcels)), robust=True)
+        flush([self])
+
+    def take(self) -> list[tuple[Entry, list[frames.Person]]]:
+        """What was appended and is not written yet; whoever takes it writes it."""
+        taken = list(zip(self._entries, self._named, strict=True))
+        self._entries, self._named = [], []
+        return taken
+
+
+def flush(pens: Collection[Pen]) -> None:
+    """Write what was appended to these rooms, and tell the hubs once it is committed. Two statements."""
+    appended = {pen.room: taken for pen in pens if (taken := pen.take())}
+    if not appended:
+        return
+    statements.append(list(appended), [entry for taken in appended.values() for entry, _named in taken])
+    for room, taken in appended.items():
+        word = pack(Parcel.of(entry, named=named) for entry, named in taken)
+        transaction.on_commit(partial(bus.publish, channel(room.pk), word), robust=True)
 
 
 def append(room: Room, kind: Entry.Kind, author: Any, **fields: Any) -> Entry:

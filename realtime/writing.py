@@ -1,11 +1,12 @@
-"""Wishes: what members want written to the log of one room, together in one short transaction.
+"""Wishes: what members want written to the logs of rooms, together in one short transaction.
 
-The room is locked before anything is looked up, because what is looked up before the lock may be stale under it: a
+The rooms are locked before anything is looked up, because what is looked up before the lock may be stale under it: a
 key that another request has just used, a right that has just ended. Under the lock everybody's keys and rights are
-looked up at once, so that sixteen who write at the same moment cost one commit and not sixteen.
+looked up at once, so that sixteen who write at the same moment cost one commit and not sixteen, be it in one room or
+in sixteen.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -14,8 +15,9 @@ from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, Validat
 from django.db import DataError, IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
-from realtime import blocks, marks, rooms
-from realtime.models import Entry, Participant, Room
+from realtime import blocks, marks, rooms, statements
+from realtime.models import Entry, Room
+from realtime.statements import Seat
 
 Kind = Entry.Kind
 NO = (ValidationError, PermissionDenied, ObjectDoesNotExist)
@@ -46,107 +48,121 @@ class Message(Wish):
     mentions: frozenset[int] = frozenset()
 
 
+type Asked = tuple[int, Wish]  # the room, and what is wanted there
+
+
+class Busy(Exception):  # noqa: N818 - it is no error: the wish is asked again
+    """Another transaction holds the room, and nobody waited for it."""
+
+
 def write(room_id: int, wish: Wish) -> Written:
     """One wish. Raises what `write_all` gives."""
-    outcome = write_all(room_id, [wish])[0]
+    outcome = write_all([(room_id, wish)])[0]
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
 
 
-def write_all(room_id: int, wishes: Sequence[Wish]) -> list[Outcome]:
-    """These wishes in this order in one transaction; what became of each, a "no" as its exception.
+def write_all(asked: Sequence[Asked], *, waits: bool = True) -> list[Outcome]:
+    """These wishes, each with its room, in this order in one transaction; what became of each, a "no" as its exception.
 
-    About six statements for any number of messages, some more for each other wish. A batch that the database refuses
-    is tried again one by one, so that nobody pays for another's. Raises OperationalError (then nothing is written).
+    About six statements for any number of messages in any number of rooms, some more for each other wish. A batch that
+    the database refuses is tried again one by one, so that nobody pays for another's. `waits`: not so, the outcome in a
+    room that somebody else holds is `Busy`. Raises OperationalError (then nothing is written).
     """
     try:
-        return _write_together(room_id, wishes)
+        return _write_together(asked, waits)
     except (IntegrityError, DataError):
-        if len(wishes) == 1:
+        if len(asked) == 1:
             raise
-    except Room.DoesNotExist as nowhere:
-        return [nowhere for _wish in wishes]
     outcomes: list[Outcome] = []
-    for wish in wishes:
+    for one in asked:
         try:
-            outcomes += _write_together(room_id, [wish])
+            outcomes += _write_together([one], waits)
         except Exception as wrong:
             outcomes.append(wrong)
     return outcomes
 
 
-def _write_together(room_id: int, wishes: Sequence[Wish]) -> list[Outcome]:
+def write_where_free(asked: Sequence[Asked]) -> list[Outcome]:
+    """As `write_all`, waiting for nobody: one room that is held must not hold up the others."""
+    return write_all(asked, waits=False)
+
+
+def _write_together(asked: Sequence[Asked], waits: bool) -> list[Outcome]:
     with transaction.atomic():
-        batch = _Batch(rooms.lock(room_id), wishes)
-        outcomes = [batch.outcome_of(wish) for wish in wishes]
+        locked = rooms.lock_all({room_id for room_id, _wish in asked}, waits=waits)
+        nowhere = Room.DoesNotExist() if waits else Busy()
+        batch = _Batch(locked, [(room_id, wish) for room_id, wish in asked if room_id in locked])
+        outcomes = [batch.outcome_of(*one) if one[0] in locked else nowhere for one in asked]
         batch.finish()
     return outcomes
 
 
 class _Batch:
-    """The wishes of one transaction, with what they need looked up under its lock."""
+    """The wishes of one transaction, with what they need looked up under its locks: of all rooms and members at once."""
 
-    def __init__(self, room: Room, wishes: Sequence[Wish]) -> None:
-        self.room = room
-        self.pen = rooms.Pen(room)
-        authors = {wish.member.pk for wish in wishes}
-        keyed = Entry.objects.filter(room=room, author__in=authors, key__in=[wish.key for wish in wishes])
-        self.known = {(entry.author_id, entry.key): entry for entry in keyed.select_related("author")}
-        here = Participant.objects.filter(room=room, member__in=authors, left_seq=None)
-        self.here = {participant.member_id: participant for participant in here}
-        self.read: dict[int, Participant] = {}
-        self.named: list[tuple[int, marks.Named]] = []
-        messages = [wish for wish in wishes if isinstance(wish, Message)]
-        self.names = dict(zip(map(id, messages), self._names(messages), strict=True))
-        self.answered = self._answered({m.reply_to for m in messages if m.reply_to is not None})
-        is_pair = room.kind == Room.Kind.DIRECT
-        self.apart = blocks.unheard_by(authors) if is_pair or self.answered else {}
-        self.pair = set(room.participants.values_list("member", flat=True)) if is_pair else set()
+    def __init__(self, locked: Mapping[int, Room], asked: Sequence[Asked]) -> None:
+        self.pens = {pk: rooms.Pen(room) for pk, room in locked.items()}
+        places = {(room_id, wish.member.pk) for room_id, wish in asked}
+        keys = {(room_id, wish.member.pk, wish.key) for room_id, wish in asked}
+        self.known = statements.entries_with(keys) if keys else {}
+        self.seats = statements.seats(places) if places else {}
+        self.read: dict[tuple[int, int], Seat] = {}
+        self.named: dict[int, list[tuple[int, marks.Named]]] = {}
+        self.names: dict[int, marks.Named] = {}
+        self.answered: dict[tuple[int, int], int | None] = {}
+        self.pairs: dict[int, set[int]] = {}
+        for pk, room in locked.items():
+            messages = [wish for room_id, wish in asked if room_id == pk and isinstance(wish, Message)]
+            self._look_up(room, messages)
+        is_apart_asked = self.pairs or self.answered
+        self.apart = blocks.unheard_by({member for _room, member in places}) if is_apart_asked else {}
 
-    def _names(self, messages: list[Message]) -> list[marks.Named]:
-        return marks.named_in(self.room, [marks.Naming(m.member.pk, m.text, m.mentions) for m in messages])
+    def _look_up(self, room: Room, messages: list[Message]) -> None:
+        """Whom these messages name and whom they answer; in a direct room, who its two are. No query for most."""
+        named = marks.named_in(room, [marks.Naming(m.member.pk, m.text, m.mentions) for m in messages])
+        self.names |= zip(map(id, messages), named, strict=True)
+        if seqs := {message.reply_to for message in messages if message.reply_to is not None}:
+            there = Entry.objects.filter(room=room, seq__in=seqs, kind=Kind.MESSAGE, removed_at=None)
+            self.answered |= {(room.pk, seq): author for seq, author in there.values_list("seq", "author")}
+        if room.kind == Room.Kind.DIRECT:
+            self.pairs[room.pk] = set(room.participants.values_list("member", flat=True))
 
-    def _answered(self, seqs: set[int]) -> dict[int, int | None]:
-        """By seq of a message that is there to be replied to: its author."""
-        if not seqs:
-            return {}
-        there = Entry.objects.filter(room=self.room, seq__in=seqs, kind=Kind.MESSAGE, removed_at=None)
-        return dict(there.values_list("seq", "author"))
-
-    def outcome_of(self, wish: Wish) -> Outcome:
+    def outcome_of(self, room_id: int, wish: Wish) -> Outcome:
         try:
-            return self._written(wish)
+            return self._written(self.pens[room_id], wish)
         except NO as no:
             return no
 
-    def _written(self, wish: Wish) -> Written:
-        known = self.known.get((wish.member.pk, wish.key))
+    def _written(self, pen: rooms.Pen, wish: Wish) -> Written:
+        place = pen.room.pk, wish.member.pk
+        known = self.known.get((*place, wish.key))
         if known is not None:
             if not wish.is_same(known):
                 raise ValidationError(_("This key was already used for something else."), code="key_reused")
             return known, True
-        if wish.member.pk not in self.here:
+        if place not in self.seats:
             raise Room.DoesNotExist
         apart = self.apart.get(wish.member.pk, frozenset())
-        if self.room.closed_at is not None or self.pair & apart:
+        if pen.room.closed_at is not None or self.pairs.get(pen.room.pk, set()) & apart:
             raise ValidationError(_("This conversation is closed. You can still read it."), code="closed")
         if isinstance(wish, Message):
-            entry = self._say(wish, apart)
+            entry = self._say(pen, wish, apart)
         else:
             assert wish.write is not None
-            self.pen.flush()  # it may be about what was said just before
-            entry = wish.write(self.room)
+            pen.flush()  # it may be about what was said just before
+            entry = wish.write(pen.room)
         if entry.key != wish.key:
             return entry, True
-        self.known[wish.member.pk, wish.key] = entry
+        self.known[*place, wish.key] = entry
         return entry, False
 
-    def _say(self, wish: Message, apart: blocks.Unheard) -> Entry:
-        if wish.reply_to is not None and self.answered.get(wish.reply_to, 0) in {0, *apart}:
+    def _say(self, pen: rooms.Pen, wish: Message, apart: blocks.Unheard) -> Entry:
+        if wish.reply_to is not None and self.answered.get((pen.room.pk, wish.reply_to), 0) in {0, *apart}:
             raise Entry.DoesNotExist
         named = self.names[id(wish)]
-        entry = self.pen.append(
+        entry = pen.append(
             Kind.MESSAGE,
             wish.member,
             named,
@@ -155,21 +171,16 @@ class _Batch:
             key=wish.key,
             target=wish.reply_to,
         )
-        self.named.append((entry.seq, named))
-        reader = self.here[wish.member.pk]
-        if reader.read_n == entry.n - 1:  # who had read everything has read their own words too
-            reader.read_seq, reader.read_n = entry.seq, entry.n
-            self.read[reader.pk] = reader
+        self.named.setdefault(pen.room.pk, []).append((entry.seq, named))
+        place = pen.room.pk, wish.member.pk
+        seat = self.seats[place]
+        if seat.read_n == entry.n - 1:  # who had read everything has read their own words too
+            self.seats[place] = self.read[place] = Seat(seat.pk, entry.seq, entry.n)
         return entry
 
     def finish(self) -> None:
         """Write what was appended, who is named in it and who has read it."""
-        self.pen.flush()
-        marks.name_all(self.room, self.named)
-        if len(self.read) == 1:
-            for reader in self.read.values():
-                Participant.objects.filter(pk=reader.pk).update(
-                    read_seq=reader.read_seq, read_n=reader.read_n
-                )
-        elif self.read:
-            Participant.objects.bulk_update(self.read.values(), ["read_seq", "read_n"])
+        rooms.flush(self.pens.values())
+        for room_id, named in self.named.items():
+            marks.name_all(self.pens[room_id].room, named)
+        statements.have_read(self.read.values())

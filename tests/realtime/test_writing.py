@@ -1,12 +1,13 @@
 """Many who write at once: one transaction, everybody's own outcome, and an order that is the order of commits."""
 
 import asyncio
+import threading
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from realtime import blocks, chat, hub, reading, rooms, writing
@@ -21,6 +22,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def said(room: Room) -> list[tuple[int, str]]:
     return list(Entry.objects.filter(room=room, kind="message").order_by("seq").values_list("seq", "text"))
+
+
+def in_one(room_id: int, wishes: list[writing.Wish]) -> list[writing.Outcome]:
+    return writing.write_all([(room_id, wish) for wish in wishes])
 
 
 def test_everybody_gets_an_outcome_of_their_own():
@@ -40,7 +45,7 @@ def test_everybody_gets_an_outcome_of_their_own():
         chat.message(ana, "three", uuid4()),
     ]
 
-    outcomes = writing.write_all(room.pk, wishes)
+    outcomes = writing.write_all([(room.pk, wish) for wish in wishes])
 
     kinds = [type(outcome) if isinstance(outcome, Exception) else "ok" for outcome in outcomes]
     assert kinds[0] == kinds[2] == kinds[3] == kinds[7] == kinds[8] == "ok"
@@ -69,7 +74,7 @@ def test_one_that_the_database_refuses_hurts_nobody_else(monkeypatch: pytest.Mon
         return rooms.append(locked, Entry.Kind.MESSAGE, ana, text=None, key=uuid4())
 
     bad = writing.Wish(member=ana, key=uuid4(), is_same=lambda known: False, write=break_it)
-    first, refused, last = writing.write_all(
+    first, refused, last = in_one(
         room.pk, [chat.message(ana, "one", uuid4()), bad, chat.message(bo, "two", uuid4())]
     )
     assert isinstance(refused, Exception)
@@ -80,9 +85,7 @@ def test_one_that_the_database_refuses_hurts_nobody_else(monkeypatch: pytest.Mon
 
 def test_a_room_that_is_not_there_is_a_no_for_each():
     ana = make_member()
-    outcomes = writing.write_all(
-        12345, [chat.message(ana, "one", uuid4()), chat.message(ana, "two", uuid4())]
-    )
+    outcomes = in_one(12345, [chat.message(ana, "one", uuid4()), chat.message(ana, "two", uuid4())])
     assert [type(outcome) for outcome in outcomes] == [Room.DoesNotExist] * 2
 
 
@@ -94,7 +97,7 @@ def test_many_cost_as_many_statements_as_one(count: int):
     with CaptureQueriesContext(
         connection,
     ) as queries:
-        writing.write_all(room.pk, wishes)
+        writing.write_all([(room.pk, wish) for wish in wishes])
     statements = [
         query["sql"]
         for query in queries
@@ -152,7 +155,79 @@ def test_in_a_direct_room_two_who_are_apart_write_no_more():
 def test_who_writes_has_read_their_own_words_when_they_had_read_the_rest():
     ana, bo = make_member(), make_member()
     room = make_room(ana, bo)
-    writing.write_all(room.pk, [chat.message(ana, "one", uuid4()), chat.message(ana, "two", uuid4())])
+    in_one(room.pk, [chat.message(ana, "one", uuid4()), chat.message(ana, "two", uuid4())])
     chat.post(bo, room.pk, "three", uuid4())
     read: Any = dict(Participant.objects.filter(room=room).values_list("member", "read_n"))
     assert read == {ana.pk: 2, bo.pk: 0}
+
+
+def test_in_many_rooms_it_is_one_transaction_and_a_no_in_one_is_none_in_another():
+    ana, bo = make_member(), make_member()
+    hers, theirs, closed = make_room(ana), make_room(ana, bo), make_room(bo)
+    rooms.close(closed)
+    asked = [
+        (theirs.pk, chat.message(ana, "one", uuid4())),
+        (hers.pk, chat.message(ana, "mine", uuid4())),
+        (hers.pk, chat.message(bo, "not his", uuid4())),
+        (closed.pk, chat.message(bo, "too late", uuid4())),
+        (theirs.pk, chat.message(bo, "two", uuid4())),
+        (999, chat.message(bo, "nowhere", uuid4())),
+    ]
+    with CaptureQueriesContext(connection) as queries:
+        outcomes = writing.write_all(asked)
+    assert [not isinstance(outcome, Exception) for outcome in outcomes] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert said(theirs) == [(1, "one"), (2, "two")]
+    assert (said(hers), said(closed)) == ([(1, "mine")], [])
+    assert sum(query["sql"].startswith("BEGIN") for query in queries) <= 1
+
+
+@pytest.mark.parametrize("columns", [("room_id", "author_id", "key"), ("room_id", "member_id")])
+def test_what_is_looked_up_under_the_lock_is_found_by_an_index(columns: tuple[str, ...]):
+    """A log is long: who looks through all of it holds up everybody."""
+    ana = make_member()
+    room = make_room(ana)
+    with CaptureQueriesContext(connection) as queries:
+        writing.write_all([(room.pk, chat.message(ana, str(number), uuid4())) for number in range(16)])
+    last = f'"{columns[-1]}" = '
+    (statement,) = [q["sql"] for q in queries if q["sql"].startswith("SELECT") and last in q["sql"]]
+    explain = (
+        "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "SET LOCAL enable_seqscan = off; EXPLAIN "
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(explain + statement)
+        plan = str(cursor.fetchall())
+    assert "SCAN realtime" not in plan
+    assert "Seq Scan" not in plan
+
+
+@pytest.mark.skipif(
+    connection.vendor == "sqlite", reason="SQLite has one lock for all rooms: there is nothing to pass by"
+)
+async def test_a_room_that_somebody_holds_does_not_hold_up_the_others():
+    ana, _bo, held = await two_in_a_room()
+    free = await in_db(make_room)(ana)
+    here, may_go_on, is_held = hub.current(), threading.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def hold() -> None:
+        with transaction.atomic():
+            rooms.lock(held.pk)
+            loop.call_soon_threadsafe(is_held.set)
+            may_go_on.wait(10)
+
+    holder = asyncio.create_task(in_db(hold)())
+    await is_held.wait()
+    waits = asyncio.create_task(here.write(held.pk, chat.message(ana, "waits", uuid4())))
+    async with asyncio.timeout(2):
+        await here.write(free.pk, chat.message(ana, "goes through", uuid4()))
+    assert not waits.done()
+    may_go_on.set()
+    await holder
+    assert (await waits)[0].seq == 1
