@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 async def here(tab: Tab, count: int) -> list[str]:
     """The names in the next `presence` frame that says there are so many."""
     while True:
-        frame = await tab.next("presence")
+        frame = await tab.next("presence", within_s=15)
         if frame["count"] == count:
             return sorted(person["name"] for person in frame["members"])
 
