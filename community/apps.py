@@ -10,4 +10,5 @@ class CommunityConfig(AppConfig):
         from realtime import rooms  # noqa: PLC0415
         from realtime.models import Room  # noqa: PLC0415
 
-        rooms.moderated_by(Room.Kind.CIRCLE, circles.may_moderate)
+        rooms.moderated_by(Room.Kind.CIRCLE, circles.may_moderate, circles.rooms_hosted_by)
+        rooms.when_removed(Room.Kind.CIRCLE, circles.taken_out)

@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy
 from community import members, sign_ins
 from community.models import Circle, CircleMembership, Interest, Member, Place
 from community.models.places import fold
-from realtime import clock, ids, notify, rooms
-from realtime.models import Room
+from realtime import blocks, clock, ids, notify, rooms
+from realtime.models import Participant, Room
 
 IN, ASKED = CircleMembership.State.IN, CircleMembership.State.ASKED
 INVITATION_SALT = "circle invitation v1"
@@ -44,8 +44,12 @@ def _invited_to(invitation: str) -> int | None:
 
 
 def membership_of(member: Member | None, circle: Circle) -> CircleMembership | None:
-    """The member's place in the circle, asked or in. One query."""
-    return CircleMembership.objects.filter(circle=circle, member=member).first() if member else None
+    """The member's place in the circle, asked or in; `has_stepped_out` of its room, and may come back. One query."""
+    if member is None:
+        return None
+    out = Participant.objects.filter(room=circle.room_id, member=member.pk, out=Participant.Out.OWN)
+    places = CircleMembership.objects.filter(circle=circle, member=member)
+    return places.annotate(has_stepped_out=Exists(out)).first()
 
 
 def circles_of(member: Member) -> QuerySet[Circle]:
@@ -54,9 +58,13 @@ def circles_of(member: Member) -> QuerySet[Circle]:
     return mine.annotate(is_host=F("memberships__is_host")).for_list().order_by("name", "pk")
 
 
-def members_of(circle: Circle, limit: int = 60) -> list[CircleMembership]:
-    """Who is in it, hosts first, then who came first. One query."""
+def members_of(circle: Circle, reader: Member | None = None, limit: int = 60) -> list[CircleMembership]:
+    """Who is in it, hosts first, then who came first; nobody from whom a block keeps the reader apart, but for the hosts:
+    whose circle it is, everybody may know. Two queries at most.
+    """
     people = CircleMembership.objects.filter(circle=circle, state=IN).select_related("member")
+    if reader is not None:
+        people = people.exclude(is_host=False, member__in=blocks.unheard_by([reader.pk])[reader.pk])
     return list(people.order_by("-is_host", "since", "pk")[:limit])
 
 
@@ -105,7 +113,7 @@ def open_circle(
 def join(member: Member, circle_id: int, invitation: str = "") -> CircleMembership:
     """Come into a circle and its room; where the host decides, ask for it. Again: the same place, counted once.
 
-    Raises Circle.DoesNotExist.
+    Raises Circle.DoesNotExist; PermissionDenied for who was taken out and not let in again.
     """
     circle = circle_for(member, circle_id, invitation=invitation, lock=True)
     invited = bool(invitation) and _invited_to(invitation) == circle.pk
@@ -113,6 +121,9 @@ def join(member: Member, circle_id: int, invitation: str = "") -> CircleMembersh
     place, created = CircleMembership.objects.get_or_create(
         circle=circle, member=member, defaults={"state": state}
     )
+    if created and rooms.is_shut_out(member, circle.room_id):
+        text = _("A host has taken you out of this circle. You can join again when a host lets you in.")
+        raise PermissionDenied(text)
     if created and state == ASKED:
         _count(circle)
         for host in Member.objects.filter(
@@ -181,6 +192,21 @@ def may_moderate(member: Member, room_id: int) -> bool:
     """The member looks after a circle's room: as a host of the circle, or as staff of a centre who is in it. One query."""
     hosts = CircleMembership.objects.filter(circle__room=room_id, member=member, state=IN, is_host=True)
     return sign_ins.is_team(member) or hosts.exists()
+
+
+def taken_out(member: Member, room_id: int) -> None:
+    """Who is removed from a circle's room is out of the circle. In a transaction, before its room is locked."""
+    circle = Circle.objects.select_for_update().get(room=room_id)
+    gone = CircleMembership.objects.filter(circle=circle, member=member, is_host=False)
+    states = list(gone.values_list("state", flat=True))
+    gone.delete()
+    _count(circle, -states.count(IN))
+
+
+def rooms_hosted_by(member: Member) -> QuerySet[Circle, int]:
+    """The ids of the rooms of the circles the member hosts."""
+    hosted = CircleMembership.objects.filter(member=member, state=IN, is_host=True).values("circle")
+    return Circle.objects.filter(pk__in=hosted).values_list("room", flat=True)
 
 
 @transaction.atomic

@@ -10,9 +10,10 @@ from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from community.models import Child, Household, HouseholdAdult, HouseholdInvitation, Member
+from community.models import Child, Household, HouseholdAdult, HouseholdInvitation, HouseholdRoom, Member
 from community.models.households import FIRST_BIRTH_YEAR
-from realtime import clock, notify
+from realtime import clock, notify, rooms
+from realtime.models import Room
 
 MOST_ADULTS = 2  # each agreed to the other; a third would have to be agreed to by both
 MOST_CHILDREN = 10
@@ -159,6 +160,7 @@ def accept(member: Member, invitation_id: int) -> Household:
         Child.objects.filter(household=mine).update(household=household)
         mine.delete()
     HouseholdAdult.objects.create(household=household, member=member)
+    open_room(household)
     HouseholdInvitation.objects.filter(inviter=member, state=OPEN).update(
         state=HouseholdInvitation.State.WITHDRAWN, answered_at=clock.now()
     )
@@ -186,6 +188,34 @@ def _found(member: Member) -> Household:
     household = Household.objects.create()
     HouseholdAdult.objects.create(household=household, member=member)
     return household
+
+
+def open_room(household: Household) -> Room | None:
+    """The room of the household's two adults, made when there is none yet; None while one lives alone. Idempotent."""
+    adults = adults_of(household)
+    if len(adults) < MOST_ADULTS:
+        return None
+    known = HouseholdRoom.objects.filter(household=household).select_related("room").first()
+    room = known.room if known else rooms.open(Room.Kind.HOUSEHOLD, "household", "/me/household/")
+    if known is None:
+        HouseholdRoom.objects.create(household=household, room=room)
+    rooms.enter_all(room.pk, adults)
+    return room
+
+
+def room_of(household: Household) -> int | None:
+    """The id of the room its adults talk in. One query."""
+    rows = HouseholdRoom.objects.filter(household=household)
+    return rows.values_list("room", flat=True).first()
+
+
+def _leave_room(household: Household, member: Member) -> None:
+    """The member is out of the household's room, which is closed then: who stays can read it, and a third never will."""
+    known = HouseholdRoom.objects.filter(household=household).select_related("room").first()
+    if known is not None:
+        rooms.leave(known.room, member, "left the household")
+        rooms.close(known.room)
+        known.delete()
 
 
 @transaction.atomic
@@ -229,6 +259,7 @@ def leave(member: Member) -> None:
     )  # all at once, in one order: two who leave together wait, never for each other
     if not HouseholdAdult.objects.filter(household=household, member=member).delete()[0]:
         return
+    _leave_room(household, member)
     left = adults_of(household)
     if not left:
         household.delete()
@@ -253,6 +284,7 @@ def forget(member: Member) -> None:
     if household is not None:
         _lock(*adults_of(household))
         HouseholdAdult.objects.filter(household=household, member=member).delete()
+        _leave_room(household, member)
         if not adults_of(household):
             household.delete()
 

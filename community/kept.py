@@ -22,8 +22,23 @@ from community.personal_fields import (
     in_order,
     table,
 )
-from realtime import keys, notify
-from realtime.models import Block, Entry, Mail, MailedKey, Mention, Participant, Room, Showing, Site
+from realtime import direct, keys, notify, reports
+from realtime.models import (
+    Block,
+    Complaint,
+    DirectTalk,
+    Entry,
+    Mail,
+    MailedKey,
+    Mention,
+    Participant,
+    Report,
+    ReportedLine,
+    Room,
+    Showing,
+    Site,
+    TalkRequest,
+)
 
 KEY, LINK, COUNT, SHARED, SITE = Neutral.KEY, Neutral.LINK, Neutral.COUNT, Neutral.SHARED, Neutral.SITE
 
@@ -197,9 +212,38 @@ SHOWING = Purpose(
     _("Until you leave"),
 )
 
+TALKING = Purpose(
+    _("With whom you talk alone"),
+    _("So that the two of you have one conversation"),
+    Basis.CONTRACT,
+    _("The two of you"),
+    WITH_ACCOUNT,
+)
+ASKING = Purpose(
+    _("Whom you asked to talk, who asked you, and the answer"),
+    _("To ask once, and to know the answer"),
+    Basis.CONTRACT,
+    _("Who was asked; who asked learns of a yes only"),
+    _("%(days)d days"),
+    direct.ASKED_FOR,
+    direct.forget_old,
+)
+REPORTS = Purpose(
+    _("What you reported and why; a copy of what was reported, yours too; what was decided"),
+    _("So that somebody can look at it, and keep people safe"),
+    Basis.INTEREST,
+    _(
+        "Who looks after that room, and staff of your centre or of theirs who is reported; never who is reported"
+    ),
+    _("%(days)d days after the decision"),
+    reports.KEPT_FOR,
+    reports.forget_old,
+)
+
 in_order(
     1, ADDRESS, ACCOUNT, PROFILE, TOWNS, HOUSEHOLD, INVITATION, CIRCLES, MESSAGES, READING, SHOWING, BLOCKS
 )
+in_order(2, TALKING, ASKING, REPORTS)
 in_order(3, MAILS, MAILED_KEYS, CONSENTS, ROLES, LOCKS, DEVICES, TOKENS, SECURITY, COPIES, LEAVING)
 add(
     table(
@@ -271,6 +315,7 @@ add(
         lambda pk: models.HouseholdAdult.objects.filter(member=pk),
     ),
     table(models.Household, {KEY: "id", COUNT: "created_at"}),
+    table(models.HouseholdRoom, {LINK: "household room"}),
     table(
         models.Child,
         {KEY: "id", LINK: "household", HOUSEHOLD: "nickname birth_year"},
@@ -300,7 +345,7 @@ add(
     ),
     table(
         Participant,
-        {KEY: "id", LINK: "member", READING: "room joined_seq left_seq read_seq read_n muted"},
+        {KEY: "id", LINK: "member", READING: "room joined_seq left_seq out read_seq read_n muted"},
         lambda pk: Participant.objects.filter(member=pk),
         {"room": "room__title"},
     ),
@@ -315,6 +360,39 @@ add(
         {KEY: "id", LINK: "blocker", BLOCKS: "blocked created_at"},
         lambda pk: Block.objects.filter(blocker=pk),
         {"blocked": "blocked__display_name"},
+    ),
+    table(
+        DirectTalk,
+        {KEY: "id", LINK: "room first second", TALKING: "opened_at"},
+        lambda pk: DirectTalk.objects.filter(Q(first=pk) | Q(second=pk)),
+    ),
+    table(
+        TalkRequest,
+        {KEY: "id", LINK: "asker asked", ASKING: "asked_at", COUNT: "state answered_at"},
+        lambda pk: TalkRequest.objects.filter(asker=pk),
+        {"asked": "asked__display_name"},
+    ),
+    table(
+        Report,
+        {
+            KEY: "id",
+            LINK: "room decided_by",
+            COUNT: "seq opened_at",
+            REPORTS: "about decision note decided_at",
+        },
+        lambda pk: Report.objects.filter(decided_by=pk),
+        {"room": "room__title"},
+        withheld="about",  # whoever decided takes along what they wrote, not whom it was about
+    ),
+    table(
+        ReportedLine,
+        {KEY: "id", LINK: "report author", COUNT: "seq", REPORTS: "at text language"},
+        lambda pk: ReportedLine.objects.filter(author=pk, report__decided_at__isnull=False),
+    ),
+    table(
+        Complaint,
+        {KEY: "id", LINK: "report member", REPORTS: "reason text at"},
+        lambda pk: Complaint.objects.filter(member=pk),
     ),
     table(Showing, {LINK: "member", SHOWING: "is_shown"}, lambda pk: Showing.objects.filter(member=pk)),
     table(

@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy
 
 from community import audit, circles, households, roles, sign_ins
 from community.models import ApiToken, Erasure, Member, SecurityRecord
-from realtime import chat, clock, notify, rooms
+from realtime import chat, clock, direct, notify, reports, rooms
 from realtime.models import Mail, Participant
 
 GRACE = timedelta(days=14)
@@ -175,6 +175,7 @@ def erase(member_id: int) -> None:
         households.forget(member)
         for here in Participant.objects.filter(member=member, left_seq=None).select_related("room"):
             rooms.leave(here.room, member)
+        reports.forget(member.pk)
         chat.forget(member.pk)
         _remove(member)
     now = clock.now()
@@ -194,6 +195,8 @@ def _shut(member: Member) -> None:
 def _remove(member: Member) -> None:
     """The last step. Whoever still writes something of the member waits for this lock, and then finds nobody."""
     Member.objects.select_for_update().only("pk").get(pk=member.pk)
+    direct.forget(member.pk)
+    reports.forget(member.pk)
     chat.forget(member.pk)  # what was under way when the doors were shut
     addresses = {member.email.lower()}
     addresses |= {

@@ -183,6 +183,7 @@ def _household_page(request: HttpRequest, **given: Any) -> HttpResponse:
         "home": home,
         "adults": [adult for adult in adults if adult != member],
         "children": households.children_of(home) if home else [],
+        "room": households.room_of(home) if home and len(adults) > 1 else None,
         "invitations": households.invitations_to(member),
         "sent": households.invitation_by(member),
         "may_invite": len(adults) < households.MOST_ADULTS,
@@ -328,7 +329,7 @@ def circle_context(request: HttpRequest, pk: int) -> dict[str, Any]:
     chosen = circles.circle_for(member, pk, invitation=invitation)
     place = circles.membership_of(member, chosen)
     is_host = place is not None and place.is_host
-    people = circles.members_of(chosen)
+    people = circles.members_of(chosen, member)
     home = members.profile_of(member) if member else None
     return {
         "nav": "circles",

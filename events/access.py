@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.db.models import Exists, Q
+from django.db.models import Exists, Q, QuerySet
 
 from community.models import Member, Role
 from events.models import DoorHelper, Event, Registration, Series
@@ -87,33 +87,43 @@ def may_door(member: Member | None, event: Event) -> bool:
 
 def may_moderate(member: Member, room_id: int) -> bool:
     """The member looks after an event's room: who runs the event. One query."""
+    return Event.objects.filter(_run_by(member), room=room_id).exists()
+
+
+def rooms_run_by(member: Member) -> QuerySet[Event, int | None]:
+    """The ids of the rooms of the events the member runs."""
+    return Event.objects.filter(_run_by(member), room__isnull=False).values_list("room", flat=True)
+
+
+def _run_by(member: Member) -> Q:
     desks = Role.objects.filter(member=member).values("centre")
     shared = Event.partner_centres.through.objects.filter(centre__in=desks).values("event")
-    runs = Q(host=member) | Q(centre__in=desks) | Q(pk__in=shared)
-    return Event.objects.filter(runs, room=room_id).exists()
+    return Q(host=member) | Q(centre__in=desks) | Q(pk__in=shared)
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What a reader is to an event: `may_run`, `may_door`, and whether they are in its room."""
+    """What a reader is to an event: `may_run`, `may_door`, and whether they are in its room or stepped out of it."""
 
     runs: bool
     at_door: bool
     in_room: bool
+    has_stepped_out: bool = False
 
 
 def standing_at(member: Member | None, event: Event) -> Standing:
-    """All three in one query; none for who is not signed in."""
+    """All of it in one query; none for who is not signed in."""
     if member is None:
         return Standing(runs=False, at_door=False, in_room=False)
     partners = Event.partner_centres.through.objects.filter(event=event).values("centre")
     desk = Role.objects.filter(Q(centre=event.centre_id) | Q(centre__in=partners), member=member)
     helps = DoorHelper.objects.filter(event=event, member=member)
     here = Participant.objects.filter(room=event.room_id, member=member.pk, left_seq=None)
-    rows = Member.objects.values_list(Exists(desk), Exists(helps), Exists(here))
-    at_desk, helping, in_room = rows.get(pk=member.pk)
+    out = Participant.objects.filter(room=event.room_id, member=member.pk, out=Participant.Out.OWN)
+    rows = Member.objects.values_list(Exists(desk), Exists(helps), Exists(here), Exists(out))
+    at_desk, helping, in_room, is_out = rows.get(pk=member.pk)
     runs = event.host_id == member.pk or bool(at_desk)
-    return Standing(runs=runs, at_door=runs or bool(helping), in_room=bool(in_room))
+    return Standing(runs, runs or bool(helping), in_room=bool(in_room), has_stepped_out=bool(is_out))
 
 
 def may_follow(member: Member, topic: str) -> bool:

@@ -13,7 +13,7 @@ class EventsConfig(AppConfig):
         from realtime.models import Room  # noqa: PLC0415
 
         sign_ins.when_address_changes(calendars.new_feed)  # whoever has the old mails has the old feed
-        rooms.moderated_by(Room.Kind.EVENT, access.may_moderate)
+        rooms.moderated_by(Room.Kind.EVENT, access.may_moderate, access.rooms_run_by)
         live.register("event", access.may_follow)
         live.register("door", access.may_follow_door)
         leaving.add(leaving.Source(privacy.forget, privacy.duties))

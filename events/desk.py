@@ -26,7 +26,7 @@ from events import registration
 from events.models import Attendee, DoorHelper, Event, Pool, Registration
 from events.models.event import EventQuerySet
 from realtime import clock, notify
-from realtime.models import Mail
+from realtime.models import Complaint, Mail, Report
 
 SOON = timedelta(days=3)
 LARGE = 15  # places from which a host cannot watch the door alone
@@ -113,14 +113,58 @@ def failed_mails(centre: Centre) -> QuerySet[Mail]:
     return stuck.select_related("member").defer("text", "html", "attachment").order_by("-pk")
 
 
+# Reports
+
+
+def reports_of(centre: Centre) -> QuerySet[Report]:
+    """Reports that are the centre's to decide: in rooms of its events, about its home members or by them. Where neither
+    has a home centre, every centre's: nobody's would lie there unseen.
+    """
+    home = Complaint.objects.filter(member__profile__centre=centre).values("report")
+    placed = Complaint.objects.filter(member__profile__centre__isnull=False).values("report")
+    ours = Q(room__in=events_of(centre).exclude(room=None).values("room")) | Q(pk__in=home)
+    ours |= Q(about__profile__centre=centre)
+    return Report.objects.filter(ours | Q(about__profile__centre=None) & ~Q(pk__in=placed))
+
+
+def report_for(role: Role, report_id: int) -> Report:
+    """A report of the centre, and the look at it on record (not for whom it is about). Two queries.
+
+    Raises Report.DoesNotExist: not there, not the centre's and about oneself look alike.
+    """
+    found = reports_of(role.centre).exclude(about=role.member).select_related("room", "about", "decided_by")
+    report = found.get(pk=report_id)
+    audit.record(
+        audit.Action.LOOKED, actor=role.member, centre=role.centre, target=f"report {report.public_id}"
+    )
+    return report
+
+
 # What needs somebody today
 
 
 def needs(role: Role) -> list[Need]:
-    """What wants a decision at the centre, the most urgent first. Seven queries, whatever the size."""
+    """What wants a decision at the centre, the most urgent first. Eight queries, whatever the size."""
     centre = role.centre
-    found = [*_of_mails(centre), *_of_locks(role), *_of_events(centre), *_of_drafts(centre)]
+    found = [
+        *_of_reports(role),
+        *_of_mails(centre),
+        *_of_locks(role),
+        *_of_events(centre),
+        *_of_drafts(centre),
+    ]
     return sorted(found, key=lambda need: -need.urgency)
+
+
+def _of_reports(role: Role) -> list[Need]:
+    n = reports_of(role.centre).filter(decided_at=None).exclude(about=role.member).count()
+    if not n:
+        return []
+    title = ngettext("%(n)d report of a message or a person", "%(n)d reports of messages or people", n) % {
+        "n": n
+    }
+    text = _("Somebody is troubled by what was said. Look at it and decide; hosts see it, too.")
+    return [Need(100, title, text, reverse("desk_reports", args=[role.centre.slug]))]
 
 
 def _of_mails(centre: Centre) -> list[Need]:

@@ -18,5 +18,7 @@ urlpatterns = [
     path("desk/<slug:slug>/roles/", views.role_list, name="desk_roles"),
     path("desk/<slug:slug>/roles/withdraw/", views.role_withdraw, name="desk_role_withdraw"),
     path("desk/<slug:slug>/mails/", views.mails, name="desk_mails"),
+    path("desk/<slug:slug>/reports/", views.report_list, name="desk_reports"),
+    path("desk/<slug:slug>/reports/<id:pk>/", views.report, name="desk_report"),
     path("desk/<slug:slug>/log/", views.log, name="desk_log"),
 ]

@@ -22,7 +22,7 @@ from events import desk as at
 from events.models import Event
 from events.models.event import EventQuerySet
 from events.views import member_of, put
-from realtime import clock
+from realtime import clock, report_views, reports
 
 PAGE_SIZE = 50
 MOST_PAGES = 2000
@@ -278,3 +278,29 @@ def log(request: HttpRequest, slug: str) -> HttpResponse:
 def _pk(request: HttpRequest, name: str) -> int:
     text = request.POST.get(name, "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 0
+
+
+@login_required
+@require_GET
+def report_list(request: HttpRequest, slug: str) -> HttpResponse:
+    """Reports that are the centre's to decide; with `show=decided` those of the last ninety days. At most six queries."""
+    role = at.desk_for(member_of(request), slug)
+    is_decided = request.GET.get("show") == "decided"
+    found = at.reports_of(role.centre).exclude(about=role.member).filter(decided_at__isnull=not is_decided)
+    rows = _sliced(reports.for_list(found), _number_of(request))
+    return _page(request, role, "reports", here="reports", is_decided=is_decided, **rows)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def report(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    """One report and what to do about it. Raises Role.DoesNotExist, Report.DoesNotExist."""
+    role = at.desk_for(member_of(request), slug)
+    row = at.report_for(role, pk)
+    errors = report_views.decided(request, row)
+    if errors is None:
+        return redirect("desk_reports", slug)
+    context = report_views.decision_context(request, row, errors)
+    context |= {"here": "reports", "shows_names": True}
+    context.pop("nav")
+    return _page(request, role, "report", status=400 if errors else 200, **context)

@@ -343,6 +343,7 @@ def _event_page(
         "dates": _dates_of(reader, event),
         "now": clock.now(),
         "in_room": standing.in_room,
+        "has_stepped_out": standing.has_stepped_out,
     }
     return render(request, "events/event.html", context, status=status)
 

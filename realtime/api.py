@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from realtime import blocks, chat, fields, frames, ids, reading, rooms, writing
+from realtime import chat, conversations, fields, frames, ids, people, reading, rooms, writing
 from realtime.models import Participant
 
 
@@ -19,7 +19,7 @@ class RoomSerializer(serializers.Serializer[Participant]):
 
     id = serializers.CharField(source="room.public_id")
     url = serializers.SerializerMethodField()
-    title = serializers.CharField(source="room.title")
+    title = serializers.SerializerMethodField()
     kind = serializers.CharField(source="room.kind")
     link = serializers.SerializerMethodField()
     epoch = serializers.SerializerMethodField()
@@ -29,6 +29,9 @@ class RoomSerializer(serializers.Serializer[Participant]):
     mentions = serializers.IntegerField(source="named", help_text="Unread messages that name you.")
     muted = serializers.BooleanField()
     closed = serializers.SerializerMethodField()
+
+    def get_title(self, row: Any) -> str:
+        return conversations.title_of(row.room, row.other or "")
 
     def get_url(self, row: Participant) -> str:
         return f"{settings.PUBLIC_URL}/chat/{row.room.public_id}/"
@@ -116,8 +119,7 @@ class _Rooms(generics.GenericAPIView[Participant]):
     queryset = Participant.objects.none()
 
     def get_queryset(self) -> QuerySet[Participant]:
-        here = Participant.objects.filter(member=self.request.user.pk, left_seq=None).select_related("room")
-        return rooms.with_mentions(here)
+        return conversations.participations(self.request.user)
 
     def get_serializer_context(self) -> dict[str, Any]:
         is_described = getattr(
@@ -132,11 +134,26 @@ class RoomList(_Rooms, generics.ListAPIView[Participant]):
     ordering = ("pk",)
 
 
+class QuietSerializer(serializers.Serializer[Any]):
+    muted = fields.Flag(
+        help_text="Whether what is new is counted apart, quietly. Who names you gets through."
+    )
+
+
 class RoomDetail(_Rooms, generics.RetrieveAPIView[Participant]):
     """One room you are in."""
 
     lookup_field = "room"
     lookup_url_kwarg = "pk"
+
+    @extend_schema(request=QuietSerializer, responses=RoomSerializer, operation_id="rooms_change")
+    def patch(self, request: Request, pk: int) -> Response:
+        """Make the conversation quiet for you, or not quiet any more."""
+        conversations.here(request.user, pk)  # not there before not right
+        form = QuietSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        conversations.mute(request.user, pk, form.validated_data["muted"])
+        return self.get(request, pk=pk)
 
 
 @extend_schema(parameters=[OpenApiParameter("q", str, description="Part of a name.")])
@@ -149,12 +166,10 @@ class ParticipantList(generics.ListAPIView[Participant]):
 
     def get_queryset(self) -> QuerySet[Participant]:
         room = rooms.room_for(self.request.user, self.kwargs["pk"])
-        me = cast(int, self.request.user.pk)
-        apart = blocks.unheard_by([me])[me]
-        here = Participant.objects.filter(room=room, left_seq=None).select_related("member")
+        here = people.present_in(room, self.request.user)
         if sought := self.request.query_params.get("q", "")[:60].replace("\0", "").strip():
             here = here.filter(member__display_name__icontains=sought)
-        return here.exclude(member__in=apart)
+        return here
 
 
 def _asked(form: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:

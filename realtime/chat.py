@@ -136,6 +136,18 @@ def hide(moderator: Any, room_id: int, seq: int, key: UUID, reason: str) -> Writ
     return writing.write(room_id, Wish(member=moderator, key=key, is_same=is_same, write=remove))
 
 
+def take_down(staff: Any, room_id: int, seq: int, reason: str, key: UUID) -> None:
+    """As `hide`, by who need not be in the room and has asked whether they may. One that is gone already stays gone."""
+    with transaction.atomic():
+        room = rooms.lock(room_id)
+        messages = Entry.objects.filter(room=room, seq=seq, kind=Kind.MESSAGE, removed_at=None)
+        message = messages.select_related("author").first()
+        if message is not None:
+            entry = _remove(room, seq, staff, key, reason)
+            if message.author is not None and message.author.pk != staff.pk:
+                _tell_author(message.author, room, entry, reason)
+
+
 def _remove(room: Room, seq: int, member: Any, key: UUID, reason: str = "") -> Entry:
     """The entry that a message is gone, its words and those of its edits blanked in the same transaction."""
     entry = rooms.append(room, Kind.DELETE, member, key=key, target=seq, reason=reason)

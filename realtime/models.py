@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext
 
 from realtime import clock
 from realtime.ids import WithId
@@ -47,14 +48,28 @@ class Room(WithId):
     def __str__(self) -> str:
         return self.title
 
+    @property
+    def name(self) -> str:
+        """What it is called for who is not in it; a direct room and a household's have no title to tell."""
+        if self.kind == self.Kind.DIRECT:
+            return gettext("A conversation of two")
+        return gettext("At home") if self.kind == self.Kind.HOUSEHOLD else self.title
+
 
 class Participant(models.Model):
     """A member in a room. The row stays when they leave: `left_seq` says after which entry they hear nothing."""
+
+    class Out(models.TextChoices):
+        """Why somebody is out who could be in: only they, or only who looks after the room, can change that."""
+
+        OWN = "own"  # they stepped out, and may come back
+        REMOVED = "removed"  # they were taken out, and come in again only when they are let in
 
     room = models.ForeignKey(Room, models.CASCADE, related_name="participants")
     member = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     joined_seq = models.BigIntegerField()
     left_seq = models.BigIntegerField(null=True, blank=True)
+    out = models.CharField(max_length=7, choices=Out, blank=True, default="", db_default="")
     read_seq = models.BigIntegerField(default=0)
     read_n = models.BigIntegerField(default=0)
     muted = models.BooleanField(default=False)
@@ -239,3 +254,132 @@ class Site(models.Model):
 
     def __str__(self) -> str:
         return f"epoch {self.epoch}"
+
+
+class DirectTalk(models.Model):
+    """The one room of two members, for ever: whichever of them asked first."""
+
+    room = models.OneToOneField(Room, models.CASCADE, related_name="+")
+    first = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    second = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    opened_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["first", "second"], name="one_room_a_pair"),
+            models.CheckConstraint(name="a_pair_has_one_order", condition=Q(first__lt=F("second"))),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.first_id} and {self.second_id}"
+
+
+class TalkRequest(WithId):
+    """One member asks another to talk; nothing opens before the other agrees. Asked again later, it is the same row."""
+
+    class State(models.TextChoices):
+        OPEN = "open"
+        ACCEPTED = "accepted"
+        DECLINED = "declined"
+
+    asker = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    asked = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    state = models.CharField(max_length=8, choices=State, default=State.OPEN)
+    asked_at = models.DateTimeField(default=clock.now)
+    answered_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["asker", "asked"], name="one_request_each_way"),
+            models.CheckConstraint(name="nobody_asks_themselves", condition=~Q(asker=F("asked"))),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.asker_id} asks {self.asked_id}: {self.state}"
+
+
+class Report(WithId):
+    """A message or a person that somebody who looks after the room should look at. While it is open, who else reports
+    the same joins it. What was said is kept as it was, in `ReportedLine`.
+    """
+
+    class Decision(models.TextChoices):
+        NOTHING = "nothing"
+        HIDDEN = "hidden"  # the message
+        REMOVED = "removed"  # its author, from the room
+
+    room = models.ForeignKey(Room, models.CASCADE, related_name="+")
+    seq = models.BigIntegerField(null=True, help_text="Of the message; none when a person is reported.")
+    about = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        related_name="+",
+        help_text="Who wrote it, or who is reported.",
+    )
+    opened_at = models.DateTimeField(default=clock.now)
+    decided_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    decision = models.CharField(max_length=7, choices=Decision, blank=True)
+    note = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["room", "seq"],
+                condition=Q(decided_at=None, seq__isnull=False),
+                name="one_open_report_a_message",
+            ),
+            models.UniqueConstraint(
+                fields=["room", "about"],
+                condition=Q(decided_at=None, seq=None),
+                name="one_open_report_a_person",
+            ),
+            models.CheckConstraint(
+                name="what_is_decided_says_how",
+                condition=Q(decided_at=None, decision="") | Q(decided_at__isnull=False) & ~Q(decision=""),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.room_id}#{self.seq or ''} {self.decision or 'open'}"
+
+
+class ReportedLine(models.Model):
+    """A copy of what was said: the message a report is about, and a few round it."""
+
+    report = models.ForeignKey(Report, models.CASCADE, related_name="lines")
+    seq = models.BigIntegerField()
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    at = models.DateTimeField()
+    text = models.TextField(blank=True)
+    language = models.CharField(max_length=12, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["report", "seq"], name="one_copy_a_line")]
+
+    def __str__(self) -> str:
+        return f"{self.report_id}#{self.seq}"
+
+
+class Complaint(models.Model):
+    """That one member reports it, and why. Only who looks after the room reads it; never who is reported."""
+
+    class Reason(models.TextChoices):
+        RUDE = "rude"
+        HARASSING = "harassing"
+        ADVERTISING = "advertising"
+        PRIVATE = "private"
+        DANGER = "danger"
+        OTHER = "other"
+
+    report = models.ForeignKey(Report, models.CASCADE, related_name="complaints")
+    member = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    reason = models.CharField(max_length=11, choices=Reason)
+    text = models.CharField(max_length=1000, blank=True)
+    at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["report", "member"], name="one_complaint_each")]
+
+    def __str__(self) -> str:
+        return f"{self.member_id}: {self.reason}"

@@ -13,27 +13,56 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.db.models import Count, F, OuterRef, QuerySet, Subquery
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from realtime import bus, clock, frames, statements
 from realtime.frames import Parcel, pack
-from realtime.models import Entry, Mention, Participant, Room, Showing, Site
+from realtime.models import Block, DirectTalk, Entry, Mention, Participant, Room, Showing, Site
 
 CHANNEL = "circles:room:"
+STEPPED_OUT, REMOVED = "stepped out", "removed"  # reasons as the log has them: everybody in the room reads it
 
 type MayModerate = Callable[[Any, int], bool]  # (member, id of the room)
+type LookedAfter = Callable[[Any], QuerySet[Any]]  # member → ids of the rooms they are named for
 _moderators: dict[str, list[MayModerate]] = {}
+_keepers: dict[str, list[LookedAfter]] = {}
 
 
-def moderated_by(kind: Room.Kind, may_moderate: MayModerate) -> None:
-    """A floor above says who looks after its rooms: called once a kind, when the apps are ready."""
+def moderated_by(kind: Room.Kind, may_moderate: MayModerate, looked_after: LookedAfter) -> None:
+    """A floor above says who looks after its rooms, and which these are for a member: called once a kind, when the apps
+    are ready.
+    """
     _moderators.setdefault(kind, []).append(may_moderate)
+    _keepers.setdefault(kind, []).append(looked_after)
 
 
 def may_moderate(member: Any, room: Room) -> bool:
     """The member may hide what others write in this room. At most two queries."""
     return any(asks(member, room.pk) for asks in _moderators.get(room.kind, []))
+
+
+def looked_after(member: Any) -> Q:
+    """Of rows with `room`: those in rooms the member is in and looks after by name, as a host does."""
+    kept = Q(pk__in=[])
+    for asks in (ask for known in _keepers.values() for ask in known):
+        kept |= Q(room__in=asks(member))
+    return kept & Q(room__in=Room.objects.of(member.pk).values("pk"))
+
+
+type Follow = Callable[[Any, int], None]  # (member, id of the room)
+_followers: dict[str, list[Follow]] = {}
+
+
+def when_removed(kind: Room.Kind, follow: Follow) -> None:
+    """A floor above takes who is removed from a room out of what it belongs to: called once a kind, as `moderated_by`."""
+    _followers.setdefault(kind, []).append(follow)
+
+
+def follow_removal(room: Room, member: Any) -> None:
+    """Take somebody out of what the room belongs to, in the transaction that takes them out of the room."""
+    for follow in _followers.get(room.kind, []):
+        follow(member, room.pk)
 
 
 def channel(room_id: int) -> str:
@@ -54,6 +83,11 @@ def rename(room: Room, title: str) -> None:
 def close(room: Room) -> None:
     """Nobody may write here any more; who is in it may still read."""
     Room.objects.filter(pk=room.pk, closed_at=None).update(closed_at=clock.now())
+
+
+def reopen(room: Room) -> None:
+    """It may be written in again."""
+    Room.objects.filter(pk=room.pk).update(closed_at=None)
 
 
 def room_for(member: Any, room_id: int, *, lock: bool = False) -> Room:
@@ -133,62 +167,92 @@ def append(room: Room, kind: Entry.Kind, author: Any, **fields: Any) -> Entry:
 
 
 def enter(room: Room, member: Any) -> None:
-    """Let a member in; who is in already stays as they are. What was said before counts as read."""
+    """Let a member in; who is in already stays as they are, and so does who stepped out or was taken out.
+
+    What was said before counts as read.
+    """
     enter_all(room.pk, [member])
 
 
 def enter_all(room_id: int, members: Sequence[Any]) -> None:
-    """As `enter`, several in this order. Five queries for any number, two when all of them are in already."""
+    """As `enter`, several in this order. Five queries for any number, two when there is nobody new."""
     with transaction.atomic(savepoint=False):
         locked = lock(room_id)
-        known = Participant.objects.filter(room=locked, member__in=[m.pk for m in members], left_seq=None)
-        inside = set(known.values_list("member", flat=True))
-        new = list({member.pk: member for member in members if member.pk not in inside}.values())
-        if not new:
-            return
-        pen = Pen(locked)
-        joins = [pen.append(Entry.Kind.JOIN, member) for member in new]
-        pen.flush()
-        Participant.objects.bulk_create(
-            [
-                Participant(
-                    room=locked, member=entry.author, joined_seq=entry.seq, read_seq=entry.seq, read_n=entry.n
-                )
-                for entry in joins
-            ],
-            update_conflicts=True,  # who was here before and left
-            unique_fields=["room", "member"],
-            update_fields=["joined_seq", "left_seq", "read_seq", "read_n"],
-        )
+        decided = Q(left_seq=None) | ~Q(out="")
+        known = Participant.objects.filter(decided, room=locked, member__in=[m.pk for m in members])
+        settled = set(known.values_list("member", flat=True))
+        new = list({member.pk: member for member in members if member.pk not in settled}.values())
+        if new:
+            seat(locked, new)
+
+
+def seat(locked: Room, members: Sequence[Any]) -> None:
+    """Write that they join, and make them participants, also those who were here before and left."""
+    pen = Pen(locked)
+    joins = [pen.append(Entry.Kind.JOIN, member) for member in members]
+    pen.flush()
+    Participant.objects.bulk_create(
+        [
+            Participant(
+                room=locked, member=entry.author, joined_seq=entry.seq, read_seq=entry.seq, read_n=entry.n
+            )
+            for entry in joins
+        ],
+        update_conflicts=True,  # who was here before and left
+        unique_fields=["room", "member"],
+        update_fields=["joined_seq", "left_seq", "out", "read_seq", "read_n"],
+    )
 
 
 def leave(room: Room, member: Any, reason: str = "") -> None:
-    """Take a member out: they hear nothing written after this entry. Who is not in it: nothing happens."""
+    """Take a member out of a room that is theirs no more: they hear nothing written after this entry.
+
+    Who had stepped out cannot come back by themselves now. Who was never in it: nothing happens.
+    """
     with transaction.atomic():
         locked = lock(room.pk)
-        here = Participant.objects.filter(room=locked, member=member.pk, left_seq=None)
-        if here.update(left_seq=locked.head + 1):
-            append(locked, Entry.Kind.LEAVE, member, reason=reason[:200])
+        if not unseat(locked, member, reason, ""):
+            stepped_out = Participant.objects.filter(room=locked, member=member.pk, out=Participant.Out.OWN)
+            stepped_out.update(out="")
 
 
-def of_member(member: Any, only: Collection[int] | None = None) -> list[Any]:
-    """The member's rooms, the liveliest first: participants with `room`, `unread`, `named`, `last_at` and `last_text`.
+def unseat(locked: Room, member: Any, reason: str, out: str) -> bool:
+    """Write that a member leaves, at a place in the log; False when they are not in it."""
+    here = Participant.objects.filter(room=locked, member=member.pk, left_seq=None)
+    if not here.update(left_seq=locked.head + 1, out=out):
+        return False
+    append(locked, Entry.Kind.LEAVE, member, reason=reason[:200])
+    return True
 
-    `only` narrows it to these room ids. One query.
+
+def take_out(locked: Room, member: Any) -> bool:
+    """Take a member out for good, in a room locked in this transaction; False when they are not in it and could not come back.
+
+    The log says that they were removed, and not why.
     """
-    here = Participant.objects.filter(member=member.pk, left_seq=None).select_related("room")
-    if only is not None:
-        here = here.filter(room__in=only)
-    return list(_with_news(with_mentions(here)).order_by(F("last_at").desc(nulls_last=True), "pk"))
+    if unseat(locked, member, REMOVED, Participant.Out.REMOVED):
+        return True
+    stepped_out = Participant.objects.filter(room=locked, member=member.pk, out=Participant.Out.OWN)
+    return stepped_out.update(out=Participant.Out.REMOVED) == 1
 
 
-def _with_news(here: QuerySet[Participant]) -> QuerySet[Participant]:
-    newest = Entry.objects.filter(room=OuterRef("room"), kind=Entry.Kind.MESSAGE).order_by("-seq")
-    return here.annotate(
-        unread=F("room__n") - F("read_n"),
-        last_at=Subquery(newest.values("at")[:1]),
-        last_text=Subquery(newest.values("text")[:1]),
-    )
+def readmit(room_id: int, member_id: int) -> bool:
+    """Who was taken out may come in again; False when nobody of that id was. One query."""
+    out = Participant.objects.filter(room=room_id, member=member_id, out=Participant.Out.REMOVED)
+    return out.update(out="") == 1
+
+
+def is_shut_out(member: Any, room_id: int) -> bool:
+    """Whether the member was taken out of the room and not let in again. One query."""
+    out = Participant.objects.filter(room=room_id, member=member.pk, out=Participant.Out.REMOVED)
+    return out.exists()
+
+
+def not_apart() -> Q:
+    """Of participants: all but those in a direct room with somebody from whom a block keeps them apart."""
+    one, other = OuterRef("first"), OuterRef("second")
+    blocks = Block.objects.filter(Q(blocker=one, blocked=other) | Q(blocker=other, blocked=one))
+    return ~Q(Exists(DirectTalk.objects.filter(Exists(blocks), room=OuterRef("room"))))
 
 
 @dataclass(frozen=True)
@@ -201,9 +265,9 @@ class Standing:
 
 def standing_of(member_ids: Collection[int]) -> dict[int, Standing]:
     """Where each of these members stands. `Participant.named` counts their unread mentions. Two queries."""
-    here = Participant.objects.filter(member__in=member_ids, left_seq=None).select_related("room")
+    here = Participant.objects.filter(not_apart(), member__in=member_ids, left_seq=None)
     found: defaultdict[int, dict[int, Participant]] = defaultdict(dict)
-    for participant in with_mentions(here):
+    for participant in with_mentions(here.select_related("room")):
         found[participant.member_id][participant.room_id] = participant
     shown = set(Showing.objects.filter(member__in=member_ids, is_shown=True).values_list("pk", flat=True))
     return {pk: Standing(found.get(pk, {}), pk in shown) for pk in member_ids}

@@ -15,8 +15,9 @@ from community.models import CircleMembership, Export, HouseholdInvitation, Memb
 from events import calendars, gates, hosting
 from events.models import DoorHelper, Event
 from events.registration import Person, register
-from realtime import chat, clock
+from realtime import chat, clock, direct, reports
 from realtime.ids import encode, new_id
+from realtime.models import TalkRequest
 from tests import factories as make
 from tests.community.test_accounts import Passkey
 
@@ -55,6 +56,7 @@ class World:
         """The same names for what was never there."""
         gone = {
             "seq": "999",
+            "said": "999",
             "passkey": "999999",
             "role": "999999",
             "centre": "nowhere",
@@ -109,6 +111,15 @@ def _bodies(people: dict[str, Member]) -> dict[str, dict[str, Any]]:
         "POST /api/v1/rooms/{room}/entries/": {"key": str(uuid4()), "text": "Hello"},
         "POST /chat/{room}/": {"key": str(uuid4()), "text": "Hello"},
         "POST /chat/{room}/{seq}/hide/": {"key": str(uuid4()), "reason": "Rude"},
+        "POST /chat/{room}/people/{fellow}/remove/": {"reason": "Rude"},
+        "POST /chat/{room}/people/{fellow}/report/": {"reason": "rude"},
+        "POST /chat/{room}/{said}/report/": {"reason": "rude"},
+        "POST /me/blocked/": {"member": "{fellow}"},
+        "POST /chat/reports/{report}/": {"decision": "nothing", "note": "A misunderstanding"},
+        "POST /desk/{centre}/reports/{report}/": {"decision": "nothing", "note": "A misunderstanding"},
+        "PATCH /api/v1/rooms/{room}/": {"muted": True},
+        "POST /api/v1/blocks/": {"member": "{fellow}"},
+        "POST /api/v1/reports/": {"room": "{room}", "member": "{fellow}", "reason": "rude"},
         "POST /events/{event}/guests/helpers/": {"who": people["member"].email},
         "POST /events/{event}/guests/scan/": {"form": "x", "do": "in:{registration}.1"},
         "POST /events/{event}/guests/gates/": {"gate": "{gate}"},
@@ -159,15 +170,25 @@ def _gatherings(people: dict[str, Member], centre: Any) -> dict[str, str]:
 
 def _talk(people: dict[str, Member]) -> dict[str, str]:
     asker = make.make_member()
-    circle = make.make_circle(people["member"], host=people["host"], join="invite")
+    fellow, reporter = make.make_member(display_name="Fellow"), make.make_member(display_name="Reporter")
+    circle = make.make_circle(people["member"], fellow, reporter, host=people["host"], join="invite")
     CircleMembership.objects.create(circle=circle, member=asker, state="asked")
     message, _known = chat.post(people["member"], circle.room.pk, "Hello", uuid4())
+    said, _known = chat.post(fellow, circle.room.pk, "Hello, too", uuid4())
+    direct.ask(reporter, people["member"].pk)
+    complaint = reports.report_message(reporter, circle.room.pk, message.seq, "rude")
+    own = reports.report_message(people["member"], circle.room.pk, said.seq, "rude")
     return {
+        "fellow": fellow.public_id,
+        "request": TalkRequest.objects.get().public_id,
+        "report": complaint.report.public_id,
+        "mine": own.report.public_id,
         "circle": circle.public_id,
         "circle_slug": circle.slug,
         "asker": asker.public_id,
         "room": circle.room.public_id,
         "seq": str(message.seq),
+        "said": str(said.seq),
     }
 
 

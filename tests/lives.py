@@ -19,7 +19,7 @@ from config.models import IdempotentAnswer
 from events import gates
 from events.models import DoorHelper, Event, Gate, GatePairing, Scan, Series
 from events.registration import Person, register
-from realtime import blocks, chat, clock, keys, notify
+from realtime import blocks, chat, clock, direct, keys, notify, reports, rooms
 from realtime.models import Mail, Showing
 from tests.factories import (
     make_centre,
@@ -99,8 +99,21 @@ def _talk(member: Member, circle: Circle, friend: Member, others: tuple[Member, 
         theirs, _known = chat.post(other, circle.room_id, "welcome", uuid.uuid4())
         chat.react(member, circle.room_id, theirs.seq, "👍", True, uuid.uuid4())
     chat.post(friend, circle.room_id, f"@{member.display_name}, are you there?", uuid.uuid4())
+    _people(member, circle, friend)
     blocks.block(member, make_member().pk)
     Showing.objects.create(member=member, is_shown=True)
+
+
+def _people(member: Member, circle: Circle, friend: Member) -> None:
+    """A talk of two, a question that waits, a report of the member's which they decide, with their own words beside it."""
+    direct.ask(friend, member.pk)
+    direct.accept(member, direct.requests_to(member).get().pk)
+    neighbour = make_member()
+    rooms.enter(circle.room, neighbour)
+    direct.ask(member, neighbour.pk)
+    theirs = circle.room.entries.filter(author=friend, kind="message").latest("seq")
+    report = reports.report_message(member, circle.room_id, theirs.seq, "other", "Odd").report
+    reports.decide(member, report, "nothing", "Not so odd")
 
 
 def _events(member: Member, circle: Circle) -> Event:

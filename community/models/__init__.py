@@ -1,7 +1,7 @@
 """Rows of people: members, where they live, what they like, whom they live with, their circles, what they asked for."""
 
 from community.models.circles import Circle, CircleMembership
-from community.models.households import Child, Household, HouseholdAdult, HouseholdInvitation
+from community.models.households import Child, Household, HouseholdAdult, HouseholdInvitation, HouseholdRoom
 from community.models.members import ApiToken, Consent, Member, Profile, Role
 from community.models.places import Centre, Interest, Place, PlaceName, Postcode
 from community.models.privacy import Erasure, Export, ExportPart
@@ -20,6 +20,7 @@ __all__ = [
     "Household",
     "HouseholdAdult",
     "HouseholdInvitation",
+    "HouseholdRoom",
     "Interest",
     "Member",
     "Place",

@@ -8,6 +8,7 @@ from django.db.models import Q
 from community.models.members import Member
 from realtime import clock
 from realtime.ids import WithId
+from realtime.models import Room
 
 FIRST_BIRTH_YEAR = 1990  # a guard against typing errors only; a child is whoever a parent says
 
@@ -30,6 +31,16 @@ class HouseholdAdult(models.Model):
 
     def __str__(self) -> str:
         return str(self.member)
+
+
+class HouseholdRoom(models.Model):
+    """Where the two adults of a household talk, as long as they are two: who comes after one of them has another."""
+
+    household = models.OneToOneField(Household, models.CASCADE, primary_key=True, related_name="+")
+    room = models.OneToOneField(Room, models.CASCADE, related_name="+")
+
+    def __str__(self) -> str:
+        return f"room of {self.household_id}"
 
 
 class HouseholdInvitation(WithId):

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from allauth.account.models import EmailAddress
 from django.utils.text import slugify
 
+from community import households
 from community.models import (
     Centre,
     Child,
@@ -131,6 +132,7 @@ def make_households(region: Region) -> Iterator[str]:
         region.children |= dict.fromkeys(row["adults"], children)
         if len(adults) == 2:
             region.partner_of |= dict(zip(row["adults"], reversed(adults), strict=True))
+        households.open_room(household)
         yield str(household)
 
 

@@ -6,7 +6,6 @@ from typing import Any
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.auth import login
-from django.db.models import F, Sum
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.templatetags.static import static
@@ -21,8 +20,8 @@ from community.privacy import GRACE
 from community.views import circle_context
 from config.demo_people import demo_people
 from events.models import Event, Registration
-from realtime import clock, rooms
-from realtime.models import Mail, Participant
+from realtime import clock, conversations
+from realtime.models import Mail
 
 VENDOR = settings.ROOT / "platform/config/static/vendor"
 YEAR_S = 365 * 86_400
@@ -77,7 +76,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     return {
         "member": member,
         "languages": settings.LANGUAGES,
-        "unread_total": cache(partial(unread_total, member)) if member else 0,
+        "unread_total": cache(partial(conversations.unread_total, member)) if member else 0,
         "is_demo": settings.DEMO,
         "theme": request.COOKIES.get("theme", ""),
         "vendor": {
@@ -85,12 +84,6 @@ def frame(request: HttpRequest) -> dict[str, Any]:
             "scanner": (VENDOR / "barcode-detector.js").exists(),
         },
     }
-
-
-def unread_total(member: Member) -> int:
-    """Messages the member has not read, over all rooms that are not muted. One query."""
-    here = Participant.objects.filter(member=member.pk, left_seq=None, muted=False)
-    return here.aggregate(total=Sum(F("room__n") - F("read_n")))["total"] or 0
 
 
 @require_GET
@@ -118,7 +111,7 @@ def today(request: HttpRequest, member: Member) -> HttpResponse:
         .order_by("event__starts_at", "pk")
     )[:4]
     upcoming = list(coming)
-    unread = [row for row in rooms.of_member(member) if row.unread]
+    unread = conversations.unread_of(member)
     hosting = (
         Event.objects.filter(host=member, state=Event.State.PUBLISHED)
         .upcoming()
@@ -132,7 +125,7 @@ def today(request: HttpRequest, member: Member) -> HttpResponse:
         "later": upcoming[1:],
         "hosting": hosting,
         "rooms": unread[:5],
-        "unread_total": sum(row.unread for row in unread if not row.muted),
+        "unread_total": sum(row.named if row.muted else row.unread for row in unread),
         "invitation": HouseholdInvitation.objects.filter(email__iexact=member.email, state="open")
         .select_related("inviter")
         .first(),

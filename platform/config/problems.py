@@ -44,6 +44,7 @@ STATUS_OF_CODE = {
             "already_linked",
             "already_answered",
             "last_host",
+            "cannot_leave",
             "open",
             "used",
             "expired",

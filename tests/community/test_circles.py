@@ -9,7 +9,7 @@ from django.test import Client
 
 from community import circles, matching
 from community.models import Circle, CircleMembership, Member
-from realtime import rooms
+from realtime import blocks, rooms
 from realtime.models import Entry, Mail, Room
 from tests import factories as make
 
@@ -269,3 +269,17 @@ def test_let_in_by_two_hosts_at_once_counts_one() -> None:
     at_once(6, lambda: circles.accept(host, circle.pk, member.pk))
     assert size_of(circle) == (2, 2, 2)
     assert Mail.objects.filter(kind="circle_accepted").count() == 1
+
+
+def test_two_apart_do_not_see_each_other_among_the_members_and_everybody_sees_the_host() -> None:
+    host, ana, bo = (make.make_member(display_name=name) for name in ("Host", "Ana", "Bo"))
+    circle = make.make_circle(ana, bo, host=host)
+    blocks.block(ana, bo.pk)
+    blocks.block(bo, host.pk)
+
+    def seen_by(reader: Member) -> list[str]:
+        return [row.member.display_name for row in circles.members_of(circle, reader)]
+
+    assert seen_by(ana) == ["Host", "Ana"]
+    assert seen_by(bo) == ["Host", "Bo"]
+    assert seen_by(make.make_member()) == ["Host", "Ana", "Bo"]

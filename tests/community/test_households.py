@@ -1,15 +1,19 @@
 """Households: nobody is linked without saying so, each step can be repeated, and who leaves leaves cleanly."""
 
+from importlib import import_module
 from threading import Barrier, Thread
+from uuid import uuid4
 
 import pytest
+from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test import Client
 
 from community import households
 from community.models import Child, Household, HouseholdAdult, HouseholdInvitation, Member
-from realtime.models import Mail
+from realtime import chat
+from realtime.models import Mail, Participant, Room
 from tests import factories as make
 
 pytestmark = pytest.mark.django_db
@@ -268,3 +272,64 @@ def test_both_leaving_at_once_leave_nothing_behind() -> None:
     ana, ben = linked()
     assert at_once(lambda: households.leave(ana), lambda: households.leave(ben)) == [None, None]
     assert Household.objects.count() == 0
+
+
+# -- their room
+
+
+def talk_of(household: Household | None) -> Room:
+    assert household is not None
+    room_id = households.room_of(household)
+    assert room_id is not None
+    return Room.objects.get(pk=room_id)
+
+
+def inside(room: Room) -> set[int]:
+    return set(Participant.objects.filter(room=room, left_seq=None).values_list("member", flat=True))
+
+
+def test_two_who_agree_have_a_room_and_one_who_lives_alone_has_none() -> None:
+    ana, ben = linked()
+    room = talk_of(households.of(ana))
+    assert (room.kind, inside(room)) == ("household", {ana.pk, ben.pk})
+    assert households.open_room(make.make_household()) is None
+    assert f"/chat/{room.public_id}/" in signed_in(ana).get("/me/household/").text
+    assert "At home" in signed_in(ben).get("/chat/").text
+
+
+def test_who_leaves_the_household_leaves_its_room_which_is_closed_and_never_a_third_ones() -> None:
+    ana, ben = linked()
+    room = talk_of(households.of(ana))
+    households.leave(ben)
+    room.refresh_from_db()
+    assert room.closed_at is not None
+    assert inside(room) == {ana.pk}
+
+    eve = make.make_member()
+    home = households.accept(eve, households.invite(ana, eve.email).pk)
+
+    assert talk_of(home) != room
+    assert inside(talk_of(home)) == {ana.pk, eve.pk}
+    assert inside(room) == {ana.pk}
+
+
+def test_who_is_forgotten_leaves_no_room_behind_that_the_other_can_write_in() -> None:
+    ana, ben = linked()
+    room = talk_of(households.of(ana))
+    households.forget(ben)
+    room.refresh_from_db()
+    assert room.closed_at is not None
+    assert inside(room) == {ana.pk}
+
+
+def test_a_household_of_before_gets_its_room_by_the_migration_once() -> None:
+    ana, ben = make.make_member(), make.make_member()
+    home, alone = make.make_household(ana, ben), make.make_household()
+    migration = import_module("community.migrations.0007_rooms_for_households")
+    for _twice in range(2):
+        migration.open_rooms(apps, None)
+    room = talk_of(home)
+    assert inside(room) == {ana.pk, ben.pk}
+    assert (room.head, list(room.entries.values_list("kind", flat=True))) == (2, ["join", "join"])
+    assert households.room_of(alone) is None
+    assert chat.post(ana, room.pk, "Home at six", uuid4())[0].seq == 3

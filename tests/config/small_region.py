@@ -14,8 +14,8 @@ from community.sign_ins import issue_token
 from events import gates, hosting
 from events.models import Event, Gate, Registration, Series
 from events.tickets import code_of
-from realtime import chat, clock
-from realtime.models import Room
+from realtime import blocks, chat, clock, direct, reports
+from realtime.models import Report, Room, TalkRequest
 from tests.factories import (
     make_centre,
     make_child,
@@ -48,6 +48,8 @@ class Region:
     registrations: list[Registration]
     gate: Gate
     export: Export
+    asked: TalkRequest
+    report: Report
     tokens: dict[str, str]
 
     @property
@@ -61,6 +63,10 @@ class Region:
             "rooms": self.room.pk,
             "gates": self.gate.pk,
             "jobs": self.export.pk,
+            "members": self.manager.pk,
+            "talk-requests": self.asked.pk,
+            "blocks": self.report.about_id,
+            "reports": self.report.pk,
         }
 
     @cached_property
@@ -84,6 +90,9 @@ class Region:
             "occurrence": self.series.occurrences.order_by("starts_at")[1].public_id,
             "scans": [{"id": str(uuid4()), "code": code_of(self.registrations[1]), "kind": "in"}],
             "party": [{}, {"name": "Ana"}],
+            "room": self.room.public_id,
+            "member": self.manager.public_id,
+            "reason": "rude",
             "near": "50.93,5.34",
             "km": 10,
         }
@@ -107,9 +116,17 @@ def make_region() -> Region:
     centre = make_centre(place=town, slug="hasselt")
     manager = make_manager(centre, lives=town, display_name="Marieke")
     member = make_member(lives=town, display_name="Zoë", interests=[interest], about="I like *walking*.")
-    circle = make_circle(member, host=manager, name="Sunday walkers", interest=interest, place=town)
+    lena, jan = make_member(display_name="Lena"), make_member(display_name="Jan")
+    circle = make_circle(
+        member, lena, jan, host=manager, name="Sunday walkers", interest=interest, place=town
+    )
     for text in ("Hello", "Who comes on Sunday?", "I do"):
         chat.post(member, circle.room_id, text, str(uuid4()))
+    direct.ask(lena, member.pk)
+    report = reports.report_person(
+        member, circle.room_id, jan.pk, "advertising", "The same shop again"
+    ).report
+    blocks.block(member, jan.pk)
     make_child(make_household(member))
     start = clock.now().replace(microsecond=0) + timedelta(days=2)
     given = {"host": manager, "centre": centre, "place": town, "capacity": 40, "interests": [interest]}
@@ -143,5 +160,7 @@ def make_region() -> Region:
         registrations=registrations,
         gate=gate,
         export=export,
+        asked=TalkRequest.objects.get(asker=lena),
+        report=report,
         tokens={"member": issue_token(member, "test"), "manager": issue_token(manager, "test")},
     )

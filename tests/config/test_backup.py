@@ -31,7 +31,7 @@ from config.management.commands.backup import Command as Backup
 from events import calendars, desk, registration
 from events.gates import dismiss_helper, gate_for_token, name_helper, open_gate, pair
 from events.models import DoorHelper, Event, Gate
-from realtime import chat, clock, notify, rooms
+from realtime import chat, clock, conversations, notify, rooms
 from realtime.models import Entry, Mail, MailedKey, Room, Site
 from tests.factories import (
     make_centre,
@@ -157,7 +157,7 @@ def test_a_living_region_goes_to_another_database_and_comes_back_row_for_row(
                 newest = model._base_manager.order_by("-pk").values_list("pk", flat=True).first() or 0
                 assert cursor.fetchone()[0] > newest, table
     member = Member.objects.filter(is_active=True).first()
-    chat.post(member, rooms.of_member(member)[0].room_id, "Life goes on", uuid4())
+    chat.post(member, conversations.of(member)[0].room_id, "Life goes on", uuid4())
     visitor = Client()
     visitor.force_login(member)
     for page in ("/", "/events/", "/circles/", "/me/", "/chat/"):

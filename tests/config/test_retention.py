@@ -29,9 +29,9 @@ from events import kept as events_kept
 from events.models import Attendee, Event, GatePairing
 from events.registration import Person, register
 from realtime import clock as our_clock
-from realtime import keys, notify
-from realtime.models import Mail, MailedKey
-from tests.factories import make_event, make_member, make_newcomer
+from realtime import direct, keys, notify, reports
+from realtime.models import Mail, MailedKey, Report, TalkRequest
+from tests.factories import make_circle, make_event, make_member, make_newcomer, make_room
 
 pytestmark = pytest.mark.django_db
 MOMENT = timedelta(minutes=5)
@@ -80,6 +80,19 @@ def _unused() -> None:
     Member.objects.filter(pk=member.pk).update(last_login=our_clock.now())
 
 
+def _question() -> None:
+    ana, bo = make_member(), make_member()
+    make_room(ana, bo)
+    direct.ask(ana, bo.pk)
+
+
+def _decided_report() -> None:
+    host, ana, bo = make_member(), make_member(), make_member()
+    room = make_circle(ana, bo, host=host).room
+    report = reports.report_person(ana, room.pk, bo.pk, "rude").report
+    reports.decide(host, report, "nothing", "Fine")
+
+
 EACH = [
     Kept(kept.ADDRESS, _unconfirmed, Member.objects.count),
     Kept(
@@ -104,6 +117,8 @@ EACH = [
         lambda: (exports.ask(make_member()), exports.make_due()),
         lambda: Export.objects.filter(state="done").count(),
     ),
+    Kept(kept.ASKING, _question, TalkRequest.objects.count),
+    Kept(kept.REPORTS, _decided_report, Report.objects.count),
     Kept(
         kept.LEAVING,
         lambda: Erasure.objects.create(member_id=1, due_at=our_clock.now(), done_at=our_clock.now()),

@@ -12,8 +12,8 @@ from events import checkin, registration, seats
 from events.checkin import DeviceClock
 from events.models import Attendee, Claim, Event, Pool, Registration
 from events.registration import Person, cancel, change_party, register
-from realtime import clock
-from realtime.models import Mail, Participant
+from realtime import clock, conversations
+from realtime.models import Mail, Participant, Room
 from tests.events.doors import code, gate, open_event, reading
 from tests.factories import make_child, make_client, make_event, make_household, make_member, make_place
 
@@ -402,3 +402,35 @@ def test_who_is_named_by_somebody_else_hears_of_it_sees_it_and_steps_out_by_them
     made.refresh_from_db()
     assert (made.state, made.party_size) == ("confirmed", 1)
     assert "Picnic" not in browser.get("/events/mine/").content.decode()
+
+
+def test_who_waits_is_in_the_room_when_they_have_a_place_and_the_host_stays() -> None:
+    event = make_event(capacity=1, waiting_list="strict")
+    first = register(make_member(), event.pk, [ME])
+    waiting = register(make_member(), event.pk, [ME], wait=True)
+    event.refresh_from_db()
+    assert event.room is not None
+
+    def inside() -> set[int]:
+        return set(
+            Participant.objects.filter(room=event.room, left_seq=None).values_list("member", flat=True)
+        )
+
+    assert inside() == {event.host_id, first.member_id}
+    cancel(first.member, first.pk)
+    assert inside() == {event.host_id, waiting.member_id}
+
+
+def test_who_stepped_out_of_the_room_and_gives_the_place_back_cannot_come_back_by_themselves() -> None:
+    event, ana = make_event(), make_member()
+    row = register(ana, event.pk, [ME])
+    event.refresh_from_db()
+    assert event.room_id is not None
+    conversations.step_out(ana, event.room_id)
+    assert "Come back to the conversation" in make_client(ana).get(f"/events/{event.public_id}/").text
+    cancel(ana, row.pk)
+    with pytest.raises(Room.DoesNotExist):
+        conversations.come_back(ana, event.room_id)
+
+    register(ana, event.pk, [ME])
+    assert Participant.objects.get(room=event.room_id, member=ana).left_seq is None

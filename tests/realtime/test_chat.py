@@ -9,7 +9,7 @@ import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connection, connections, transaction
 
-from realtime import chat, marks, reading, rooms
+from realtime import chat, conversations, marks, reading, rooms
 from realtime.models import Entry, Participant, Room
 from tests.factories import make_member, make_room
 
@@ -256,7 +256,7 @@ def test_unread_counts_messages_of_others_only():
     rooms.enter(room, bo)
 
     def unread(member: Any) -> int:
-        return rooms.of_member(member)[0].unread
+        return conversations.of(member)[0].unread
 
     assert (unread(ana), unread(bo)) == (0, 0)
     message = say(ana, room)
@@ -285,7 +285,7 @@ def test_entering_twice_is_entering_once_and_coming_back_starts_at_the_head():
     kinds = list(Entry.objects.filter(room=room).order_by("seq").values_list("kind", flat=True))
     assert kinds == ["join", "join", "leave", "message", "join"]
     assert Participant.objects.get(room=room, member=bo).left_seq is None
-    assert rooms.of_member(bo)[0].unread == 0
+    assert conversations.of(bo)[0].unread == 0
 
 
 @pytest.mark.parametrize("how_many", [1, 30])
@@ -296,8 +296,8 @@ def test_lists_cost_the_same_queries_however_long(django_assert_num_queries: Any
         seq = say(ana, some_rooms[0]).seq
         chat.react(ana, some_rooms[0].pk, seq, "👍", True, uuid4())
 
-    with django_assert_num_queries(1):
-        rooms.of_member(ana)
+    with django_assert_num_queries(2):
+        conversations.of(ana)
     with django_assert_num_queries(4):
         reading.history(ana, some_rooms[0].pk)
     with django_assert_num_queries(4):

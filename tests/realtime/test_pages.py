@@ -81,9 +81,9 @@ def test_the_pages_cost_the_same_queries_however_full(client, ana, django_assert
     client.force_login(ana)
     client.get("/chat/")
 
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(7):
         client.get("/chat/")
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         client.get(f"/chat/{some_rooms[0].public_id}/")
 
 

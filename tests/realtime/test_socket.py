@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib.sessions.models import Session
 
 from config.asgi import application
-from realtime import hub, live, rooms
+from realtime import conversations, hub, live, rooms
 from realtime.models import Entry, Room, Site
 from realtime.threads import in_thread as in_db
 from tests.factories import make_member
@@ -433,7 +433,7 @@ async def test_reading_here_is_known_on_my_other_sockets_and_in_the_list():
         await phone.send(type="read", room=room.public_id, seq=seq)
 
     assert await laptop.next("read") == {"type": "read", "room": room.public_id, "seq": 3, "n": 3}
-    assert (await in_db(rooms.of_member)(bo))[0].unread == 0
+    assert (await in_db(conversations.of)(bo))[0].unread == 0
     assert await anas.nothing()
     for tab in (phone, laptop, anas):
         await tab.leave()

@@ -226,6 +226,17 @@ def clock_time(moment: datetime | None, zone: str | tzinfo | None = None) -> str
 
 
 @register.filter
+def moment(of: datetime | None) -> str:
+    """As short as a list has room for, on the reader's clock: `19:00` today, `1 Jun` before, `1 Jun 2026` of another year."""
+    if of is None:
+        return ""
+    local, now = _on_wall_clock(of, None), _on_wall_clock(clock.now(), None)
+    if local.date() == now.date():
+        return _time(local)
+    return _named_day("MMMd" if local.year == now.year else "yMMMd", local.date(), _locale())
+
+
+@register.filter
 def language_name(code: str) -> str:
     """The name of a BCP 47 language code in the page's language; the code itself where nobody named it."""
     return _language_name(code, _locale())
