@@ -141,8 +141,8 @@ def make_database(url: str) -> None:
 
 
 @contextlib.contextmanager
-def postgresql(folder: Path, user: str | None) -> Iterator[str]:
-    """A fresh PostgreSQL in `folder`; gives its URL."""
+def postgresql(folder: Path, user: str | None, *, durable: bool = False) -> Iterator[str]:
+    """A fresh PostgreSQL in `folder`; gives its URL. `durable`: a commit is on the disk, as in production."""
     need = programs()
     password, port, log = secrets.token_hex(12), free_port(), folder / "postgresql.log"
     word = folder / "password"
@@ -163,10 +163,9 @@ def postgresql(folder: Path, user: str | None) -> Iterator[str]:
         "unix_socket_directories": "",
         "port": str(port),
         "max_connections": "200",
-        "fsync": "off",
-        "synchronous_commit": "off",
-        "full_page_writes": "off",
     }
+    if not durable:
+        settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     child = start([need["postgres"], "-D", "data", *options], folder, user, log)
     url = f"postgres://circles:{password}@127.0.0.1:{port}"
