@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-MARK = "@@"
+MARK = "##"  # no @: that would be looked up as somebody's name
 TEXT_BYTES = 200
 ACK_EVERY, ACK_S = 32, 5.0
 SILENCE_S, DRAIN_S = 2.0, 20.0
@@ -83,7 +83,7 @@ class Crowd:
 
     def text(self, poster: int) -> str:
         """200 bytes that say when and by whom."""
-        return f"{MARK}{now_ns():016d}{poster:04d} ".ljust(TEXT_BYTES, "the quick brown fox jumps over it "[poster % 8])
+        return f"{MARK}{now_ns():016d}{poster:04d} ".ljust(TEXT_BYTES, "abcdefgh"[poster % 8])
 
     def read(self, payload: bytes) -> Seen | Command:
         """What a frame says, whoever got it first."""

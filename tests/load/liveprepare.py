@@ -32,7 +32,7 @@ from realtime.models import Entry, Participant, Room  # noqa: E402
 
 POSTERS, WIDE, BACK_ROOMS, SAID = 16, 10, 60, 50
 BEHIND = 20  # entries that somebody who comes back has missed in each room
-TEXT = "@@0000000000000000" + "0000 ".ljust(182, "and what was said before ")
+TEXT = ("##" + 20 * "0" + " ").ljust(200, ".")
 
 
 @transaction.atomic
