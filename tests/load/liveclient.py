@@ -300,7 +300,7 @@ async def connect(crowd: Crowd, command: Command) -> Command:
             if socket.transport is not None:
                 socket.transport.disconnect()
     else:
-        crowd.sockets += opened
+        crowd.sockets += sorted(opened, key=lambda socket: socket.number)  # a place is that of its plan
     return answer | {"opened": len(opened), "failed": failed, "entries": entries}
 
 
