@@ -53,14 +53,14 @@ def _find(member_ids: list[int]) -> list[Found]:
     return [(standing[pk], unheard[pk]) for pk in member_ids]
 
 
-def _are_alive(lines: list[Line]) -> list[bool]:
-    """Whether who is at these sockets is still signed in. Three queries at most."""
-    ended = set(hub.dead(lines))
-    return [line not in ended for line in lines]
+def _find_signed_in(lines: list[Line]) -> list[Found | None]:
+    """As `_find`, for the members at these sockets; None for who is no longer signed in. Six queries at most."""
+    found, ended = _find([line.member_id for line in lines]), set(hub.dead(lines))
+    return [None if line in ended else one for line, one in zip(lines, found, strict=True)]
 
 
 _found: Together[int, Found] = Together(_find)
-_alive: Together[Line, bool] = Together(_are_alive)
+_found_signed_in: Together[Line, Found | None] = Together(_find_signed_in)
 
 
 class Socket:
@@ -219,14 +219,14 @@ class Socket:
             raise frames.bad_field("type")
         if form.v != 1:
             return self.line.close(WRONG_VERSION)
+        self.waiting_for_hello.cancel()  # they came in time, however long the answer takes
         await self.hub.watch(self.line, form.watch)
-        mine = await self._stand()
         # Who signed out between the handshake and the hub's knowing of this socket would else be overheard.
-        is_alive = await _alive.ask(self.line)
-        self.waiting_for_hello.cancel()
+        found = await _found_signed_in.ask(self.line)
         self.waiting_for_hello = None
-        if not is_alive:
+        if found is None:
             return self.line.close(hub.SIGN_IN)
+        mine = self._take_in(found)
         welcome = {
             "type": "welcome",
             "session": secrets.token_hex(8),
@@ -242,7 +242,10 @@ class Socket:
 
     async def _stand(self) -> dict[int, Participant]:
         """The rooms the member is in; the line learns whom they hear nothing of and whether they are shown."""
-        standing, unheard = await _found.ask(self.member.pk)
+        return self._take_in(await _found.ask(self.member.pk))
+
+    def _take_in(self, found: Found) -> dict[int, Participant]:
+        standing, unheard = found
         self.line.unheard |= unheard
         self.line.name = self.member.display_name
         self.line.shown_as = self.line.name if standing.is_shown else ""

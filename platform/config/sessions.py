@@ -3,7 +3,7 @@
 A session is stamped when somebody signs in; one without a stamp is over.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -45,7 +45,7 @@ def limits_of(member: Member) -> Limits:
     return TEAM if sign_ins.is_team(member) else MEMBER
 
 
-def is_over(session: SessionBase, member: Member) -> bool:
+def is_over(session: SessionBase | Mapping[str, Any], member: Member) -> bool:
     """Whether the session has reached one of its limits, or was never stamped."""
     now, limits = clock.now().timestamp(), limits_of(member)
     since, seen = session.get(SINCE, 0), session.get(SEEN, 0)

@@ -10,16 +10,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.contrib.auth import get_user
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user
+from django.contrib.sessions.models import Session
 from django.http import HttpRequest
+from django.utils.crypto import constant_time_compare
 
+from community import sign_ins
 from community.models import ApiToken, Member
-from community.sign_ins import member_for_token
 from config import direct, locks, sessions
 from config.session_store import SessionStore
+from realtime import clock
 from realtime.hub import tokens_are_checked_by
 from realtime.socket import Socket
-from realtime.threads import in_thread
+from realtime.threads import Together
 
 type Scope = dict[str, Any]
 type Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -37,11 +40,13 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "websocket.close"})
         return
-    session_key = token = ""
+    member, session_key, token = None, "", ""
     if is_program:
-        member, token = await in_thread(member_for_token)(secret.strip()), ApiToken.digest_of(secret.strip())
-    else:
-        member, session_key = await in_thread(member_of_session)(headers.get("cookie", ""))
+        token = ApiToken.digest_of(secret.strip())
+        member = await _by_token.ask(token)
+    elif cookie := session_cookie(headers.get("cookie", "")):
+        member = await _by_session.ask(cookie)
+        session_key = cookie if member else ""
     wire = direct.wire_of(send)
     here = scope | {"user": member, "session_key": session_key, "token": token, "wire": wire}
     await Socket(here, send).run(receive)
@@ -74,17 +79,51 @@ def comes_from_us(headers: Mapping[str, str]) -> bool:
         return False
 
 
-def member_of_session(cookies: str) -> tuple[Member | None, str]:
-    """Who the session cookie belongs to, and its key. (None, "") when signed out. Two queries."""
+def session_cookie(cookies: str) -> str:
+    """The session's key in a Cookie header, "" where there is none."""
     try:
         cookie = SimpleCookie(cookies).get(settings.SESSION_COOKIE_NAME)
     except CookieError:
-        cookie = None
-    if cookie is None:
-        return None, ""
+        return ""
+    return cookie.value if cookie else ""
+
+
+def members_of_sessions(session_keys: list[str]) -> list[Member | None]:
+    """Who each session belongs to; None where it is over or nobody's. Two queries for any number.
+
+    What is not plainly right here, such as a session that an older SECRET_KEY has signed, is left to Django, one by one.
+    """
+    kept = Session.objects.filter(pk__in=session_keys, expire_date__gt=clock.now())
+    found = {row.pk: SessionStore(row.pk).decode(row.session_data) for row in kept}
+    ids = {said[SESSION_KEY] for said in found.values() if str(said.get(SESSION_KEY)).isdecimal()}
+    members = sign_ins.with_standing(Member.objects.filter(pk__in=ids, is_active=True))
+    by_id = {str(member.pk): member for member in members}
+    return [_member(key, found[key], by_id) if key in found else None for key in session_keys]
+
+
+def _member(session_key: str, said: dict[str, Any], by_id: Mapping[str, Member]) -> Member | None:
+    member = by_id.get(str(said.get(SESSION_KEY)))
+    is_plain = (
+        member is not None
+        and said.get(BACKEND_SESSION_KEY) in settings.AUTHENTICATION_BACKENDS
+        and constant_time_compare(said.get(HASH_SESSION_KEY, ""), member.get_session_auth_hash())
+    )
+    if not is_plain:
+        return member_of_session(session_key)
+    assert member is not None
+    return None if sessions.is_over(said, member) or locks.lacks_lock(member) else member
+
+
+def member_of_session(session_key: str) -> Member | None:
+    """Who a session belongs to, as Django finds it for a page. Two queries."""
     request = HttpRequest()
-    request.session = SessionStore(cookie.value)
-    user = get_user(request)  # checks the session's hash too, as for pages
+    request.session = SessionStore(session_key)
+    user = get_user(request)  # checks the session's hash too
     if not isinstance(user, Member) or sessions.is_over(request.session, user) or locks.lacks_lock(user):
-        return None, ""
-    return user, request.session.session_key or ""
+        return None
+    return user
+
+
+# When a server is back, its sockets come all at once: they share the questions.
+_by_session: Together[str, Member | None] = Together(members_of_sessions)
+_by_token: Together[str, Member | None] = Together(sign_ins.members_for_digests)

@@ -33,7 +33,9 @@ def live(bench: Board, says: Any) -> None:
     """All of it."""
     began = time.perf_counter()
     with staged(says) as stage:
-        made = {name: stage.prepare(url, max(WIDE, BACK, 2 * N), N, BACK) for name, url in stage.databases.items()}
+        made = {
+            name: stage.prepare(url, max(WIDE, BACK, 2 * N), N, BACK) for name, url in stage.databases.items()
+        }
 
         def told(what: str) -> None:
             says(f"   · {what} ({time.perf_counter() - began:.0f} s)")
@@ -139,7 +141,9 @@ def full(bench: Board, targets: dict[str, Target]) -> None:
         wrong, note = faults(target.full)
         note = f"{note}; {shares(target.full)}"
         if name not in OURS:
-            what = {"raw": "raw picows", "daphne": "bare daphne", "tutorial": "Channels tutorial, in memory"}[name]
+            what = {"raw": "raw picows", "daphne": "bare daphne", "tutorial": "Channels tutorial, in memory"}[
+                name
+            ]
             bench.add(PART, f"peer: {what}", f"{rate:,.0f} deliveries/s, {us:.1f} µs each", "", None, note)
             continue
         by_raw = _ratio(target.full, targets["raw"].full)
@@ -336,7 +340,11 @@ def back(bench: Board, stage: Stage, made: Answer) -> None:
     """2,000 at once at a server that has just started, each with cursors of three rooms and 20 entries missed in each."""
     count, rooms = len(made["back"]), made["back"]
     cursor = [made["epoch"], made["after"]]
-    with stage.statements() as statements, stage.product(stage.postgresql) as server, stage.client() as client:
+    with (
+        stage.statements() as statements,
+        stage.product(stage.postgresql) as server,
+        stage.client() as client,
+    ):
         plans = []
         for place, cookie in enumerate(made["cookies"][:BACK]):
             watch = [rooms[(place - third) % count] for third in range(3)]

@@ -1,7 +1,7 @@
 """Makes the members, sessions and rooms of the live benchmarks in bulk, and runs the bare loop of commits: a child of live.py.
 
-    liveprepare.py region MEMBERS CAST BACK    prints what it made as JSON
-    liveprepare.py bare                        for each line "ROOM EACH SECONDS" of its input, the rate as a line
+liveprepare.py region MEMBERS CAST BACK    prints what it made as JSON
+liveprepare.py bare                        for each line "ROOM EACH SECONDS" of its input, the rate as a line
 """
 
 import json
@@ -41,8 +41,7 @@ def region(members: int, cast: int, back: int) -> dict[str, Any]:
     now = clock.now()
     people = [ids.new_id() for _one in range(members)]
     named = (
-        (pk, f"live{number}@example.org", f"Live {number}", "!", now, now)
-        for number, pk in enumerate(people)
+        (pk, f"live{number}@example.org", f"Live {number}", "!", now, now) for number, pk in enumerate(people)
     )
     write(Member, ("id", "email", "display_name", "password", "date_joined", "onboarded_at"), named)
     made: dict[str, Any] = {
@@ -57,7 +56,9 @@ def region(members: int, cast: int, back: int) -> dict[str, Any]:
         "apart": [_room([people[number]]) for number in range(POSTERS)],
         "bare": [_room(people[:1]) for _one in range(POSTERS)],
     }
-    thirds = [[people[i] for i in range(back) if (i - number) % BACK_ROOMS < 3] for number in range(BACK_ROOMS)]
+    thirds = [
+        [people[i] for i in range(back) if (i - number) % BACK_ROOMS < 3] for number in range(BACK_ROOMS)
+    ]
     made["back"] = [_room(inside, SAID) for inside in thirds]
     made["after"] = SAID - BEHIND
     return made

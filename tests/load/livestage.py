@@ -145,7 +145,7 @@ class Stage:
         log, name = self.folder / "postgresql.log", urlsplit(self.postgresql).path.strip("/")
         size, found = log.stat().st_size, list[str]()
         with psycopg.connect(self.postgresql, autocommit=True) as connection:
-            connection.execute(f'ALTER DATABASE "{name}" SET log_statement = \'all\'')
+            connection.execute(f"ALTER DATABASE \"{name}\" SET log_statement = 'all'")
             try:
                 yield found
             finally:

@@ -39,6 +39,7 @@ class Cut:
     def __init__(self, member: Any, room: Any) -> None:
         self.member, self.room = member, room
         self.heard: list[dict[str, Any]] = []
+        self.acked = 0
         self.tab: Tab | None = None
 
     @property
@@ -60,7 +61,8 @@ class Cut:
             self.heard += frame["entries"] if frame["type"] == "sync" else [frame]
             if frame.get("more"):
                 await self.tab.send(type="sync", room=self.room.public_id, after=self.cursor)
-            elif self.cursor % 32 == 0:
+            elif self.cursor >= self.acked + 32:  # several come in one frame: not every seq is a cursor
+                self.acked = self.cursor
                 await self.tab.send(type="ack", rooms={self.room.public_id: self.cursor})
 
     async def go(self) -> None:
