@@ -75,6 +75,7 @@ class Crowd:
         self.tally = Tally()
         self.known: dict[bytes, Seen | Command] = {}
         self.is_posting = self.is_timing = False
+        self.is_acking = True
         self.closed: Counter[str] = Counter()
         self.problems: Counter[str] = Counter()
         self.pids: list[int] = []
@@ -179,12 +180,11 @@ class Socket(WSListener):
         tally = crowd.tally
         if seen.room:
             last = self.last.get(seen.room, 0)
-            if seen.first != last + 1:
-                if not self._fits(seen, last):
-                    return
+            if seen.first != last + 1 and not self._fits(seen, last):
+                return
             if seen.last > last:
                 self.last[seen.room] = seen.last
-            if seen.last >= self.due.get(seen.room, 0):
+            if seen.last >= self.due.get(seen.room, 0) and crowd.is_acking:
                 self.acked[seen.room] = seen.last
                 self.due[seen.room] = seen.last + ACK_EVERY
                 self.say({"type": "ack", "rooms": {seen.room: seen.last}})
@@ -366,7 +366,11 @@ async def pace(crowd: Crowd, command: Command) -> Command:
 
 
 async def lone(crowd: Crowd, command: Command) -> Command:
-    """One message, and the server's CPU time until everybody had it and a moment after. In a quiet second."""
+    """One message, and the server's CPU time until everybody had it and a moment after. In a quiet second.
+
+    `acks` False: nothing is acknowledged from here on, which the window allows 64 messages of a room.
+    """
+    crowd.is_acking = command.get("acks", True)
     poster = _posters(crowd, command)[0]
     crowd.tally, crowd.is_timing = Tally(), True
     before = _snap(crowd)
@@ -445,7 +449,7 @@ async def _acknowledge(crowd: Crowd) -> None:
     """A tenth of the sockets every half second: what they have heard and not yet acknowledged."""
     for part in itertools.cycle(range(10)):
         await asyncio.sleep(ACK_S / 10)
-        for socket in crowd.sockets[part::10]:
+        for socket in crowd.sockets[part::10] if crowd.is_acking else ():
             socket.acknowledge()
 
 

@@ -116,8 +116,10 @@ def _commits(cursor: Any, room: int, each: int, seconds: float, author: int) -> 
     is_postgresql = connection.vendor == "postgresql"
     mark = "%s" if is_postgresql else "?"
     insert = _insert(each, mark)
-    lock = f"SELECT head FROM realtime_room WHERE id = {mark}" + (" FOR UPDATE" if is_postgresql else "")
-    update = f"UPDATE realtime_room SET head = {mark}, n = {mark} WHERE id = {mark}"
+    lock = "SELECT head FROM realtime_room WHERE id = %s FOR UPDATE"
+    update = "UPDATE realtime_room SET head = %s, n = %s WHERE id = %s"
+    if not is_postgresql:  # there the transaction is the lock
+        lock, update = (sql.replace(" FOR UPDATE", "").replace("%s", mark) for sql in (lock, update))
     began, done = time.perf_counter(), 0
     for number in count():
         if number % 8 == 0 and time.perf_counter() - began > seconds:

@@ -91,12 +91,13 @@ class Stage:
         return sites.environment(self.var, url, DJANGO_SETTINGS_MODULE="config.settings", **more)
 
     def prepare(self, url: str, *sizes: int) -> dict[str, Any]:
-        """A fresh database with the people and rooms of all figures."""
+        """A fresh database with the people and rooms of all figures, made on the servers' core: none is up yet."""
         env = self.env(url)
         migrate = [PYTHON, "platform/manage.py", "migrate", "--noinput", "-v0"]
-        subprocess.run(migrate, cwd=sites.ROOT, env=env, check=True)
+        subprocess.run(pinned(migrate), cwd=sites.ROOT, env=env, check=True)
         script = [PYTHON, str(sites.LOAD / "liveprepare.py"), "region", *map(str, sizes)]
-        made = subprocess.run(script, cwd=sites.ROOT, env=env, stdout=subprocess.PIPE, text=True, check=True)
+        command = pinned(script)
+        made = subprocess.run(command, cwd=sites.ROOT, env=env, stdout=subprocess.PIPE, text=True, check=True)
         return dict(json.loads(made.stdout.splitlines()[-1]))
 
     @contextlib.contextmanager
