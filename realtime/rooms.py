@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
@@ -255,20 +255,35 @@ def not_apart() -> Q:
     return ~Q(Exists(DirectTalk.objects.filter(Exists(blocks), room=OuterRef("room"))))
 
 
+class Here(NamedTuple):
+    """How a member stands in a room they are in. `mentions`: how many messages they have not read name them."""
+
+    head: int
+    n: int
+    read_seq: int
+    read_n: int
+    mentions: int
+    muted: bool
+
+
 @dataclass(frozen=True)
 class Standing:
-    """What a socket must know of its member: the rooms they are in, each with its head, and whether they are shown."""
+    """What a socket must know of its member: how they stand in each of their rooms, and whether they are shown."""
 
-    rooms: dict[int, Participant]
+    rooms: dict[int, Here]
     is_shown: bool
 
 
 def standing_of(member_ids: Collection[int]) -> dict[int, Standing]:
-    """Where each of these members stands. `Participant.named` counts their unread mentions. Two queries."""
-    here = Participant.objects.filter(not_apart(), member__in=member_ids, left_seq=None)
-    found: defaultdict[int, dict[int, Participant]] = defaultdict(dict)
-    for participant in with_mentions(here.select_related("room")):
-        found[participant.member_id][participant.room_id] = participant
+    """Where each of these members stands. Two queries, and no object for each of their rooms: after a restart this
+    is most of the work for who comes back.
+    """
+    here: Any = with_mentions(Participant.objects.filter(not_apart(), member__in=member_ids, left_seq=None))
+    found: defaultdict[int, dict[int, Here]] = defaultdict(dict)
+    for member, room, *numbers in here.values_list(
+        "member", "room", "room__head", "room__n", "read_seq", "read_n", "named", "muted"
+    ):
+        found[member][room] = Here(*numbers)
     shown = set(Showing.objects.filter(member__in=member_ids, is_shown=True).values_list("pk", flat=True))
     return {pk: Standing(found.get(pk, {}), pk in shown) for pk in member_ids}
 

@@ -21,8 +21,7 @@ from realtime import blocks, chat, frames, hub, ids, live, reading, rooms
 from realtime.blocks import Unheard
 from realtime.callers import MAX_LINES_A_MEMBER
 from realtime.lines import WINDOW, Line, Message, Ready, Watch
-from realtime.models import Participant
-from realtime.rooms import Standing
+from realtime.rooms import Here, Standing
 from realtime.threads import Together, in_thread
 from realtime.writing import Wish
 
@@ -240,26 +239,25 @@ class Socket:
         for room_id in form.watch:
             await self._begin(room_id, mine.get(room_id), form.cursors.get(room_id))
 
-    async def _stand(self) -> dict[int, Participant]:
+    async def _stand(self) -> dict[int, Here]:
         """The rooms the member is in; the line learns whom they hear nothing of and whether they are shown."""
         return self._take_in(await _found.ask(self.member.pk))
 
-    def _take_in(self, found: Found) -> dict[int, Participant]:
+    def _take_in(self, found: Found) -> dict[int, Here]:
         standing, unheard = found
         self.line.unheard |= unheard
         self.line.name = self.member.display_name
         self.line.shown_as = self.line.name if standing.is_shown else ""
         return standing.rooms
 
-    def _standing(self, here: Participant) -> dict[str, Any]:
-        room = here.room
+    def _standing(self, here: Here) -> dict[str, Any]:
         read = [here.read_seq, here.read_n]
         return {
             "epoch": self.hub.epoch,
-            "head": room.head,
-            "n": room.n,
+            "head": here.head,
+            "n": here.n,
             "read": read,
-            "mentions": here.named,  # type: ignore[attr-defined] # rooms.with_mentions
+            "mentions": here.mentions,
             "muted": here.muted,
         }
 
@@ -276,7 +274,7 @@ class Socket:
     async def _begin(
         self,
         room_id: int,
-        here: Participant | None,
+        here: Here | None,
         cursor: tuple[int, int] | None,
         ref: str | int | None = None,
     ) -> None:
@@ -288,10 +286,10 @@ class Socket:
             with translation.override(self.member.language):
                 error["detail"] = _("This is not here, or not yours to see.")
             return self._put(error | ({} if ref is None else {"ref": ref}))
-        reason = self._cannot_resume(cursor, here.room.head)
+        reason = self._cannot_resume(cursor, here.head)
         if cursor is not None and reason is None:
-            return await self._catch_up(watch, cursor[1], here.room.head, ref)
-        self._reset(watch, here.room.head, reason)
+            return await self._catch_up(watch, cursor[1], here.head, ref)
+        self._reset(watch, here.head, reason)
 
     def _reset(self, watch: Watch, head: int, reason: str | None) -> None:
         """Tell the client to begin anew at the room's head, read together with the member's standing in it."""
@@ -354,9 +352,9 @@ class Socket:
             return
         if here is None:
             return self._gone(watch, watch.left_at() or watch.sent)
-        if form.after > here.room.head:
-            return self._reset(watch, here.room.head, "ahead")
-        await self._catch_up(watch, form.after, here.room.head, form.ref)
+        if form.after > here.head:
+            return self._reset(watch, here.head, "ahead")
+        await self._catch_up(watch, form.after, here.head, form.ref)
 
     async def do_history(self, form: frames.History) -> None:
         read = in_thread(reading.history)

@@ -9,10 +9,15 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+import autobahn.websocket.protocol
 from autobahn.websocket.protocol import WebSocketProtocol as Autobahn
 from daphne.server import Server
 from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet.tcp import Server as Tcp
+
+# For each connection autobahn prints all of its settings prettily for its log, even when nobody logs that: a quarter
+# of the work of letting a socket in.
+autobahn.websocket.protocol.pformat = repr  # type: ignore[attr-defined,assignment]
 
 
 class DaphneWire:

@@ -17,6 +17,9 @@ from config import health, jobs
 from realtime import hub
 
 BACKLOG = 4096  # daphne's 50 refuses a room that comes back at once
+HANDSHAKES_WITHIN_S = (
+    30  # of two thousand at once the last waits longer than daphne's 5 s, and would come again
+)
 ANSWERS_WITHIN_S = 5.0  # what was begun when the end was asked for
 
 
@@ -72,6 +75,7 @@ class Command(BaseCommand):
             endpoints=[f"tcp:port={options['port']}:interface={options['host']}:backlog={BACKLOG}"],
             ready_callable=ready,
             websocket_timeout=-1,
+            websocket_handshake_timeout=HANDSHAKES_WITHIN_S,
             application_close_timeout=5,
             proxy_forwarded_address_header="X-Forwarded-For" if settings.PROXY_COUNT else None,
             server_name="circles",
