@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -385,6 +386,7 @@ ALONE = {"live"}  # parts with a database of their own, which the region need no
 
 def main() -> int:
     """Everything, or after `fill` only the parts that are named."""
+    signal.signal(signal.SIGTERM, lambda *_given: sys.exit(143))  # not without ending the children
     wanted = sys.argv[1:] or list(PARTS)
     needs_region = not set(wanted) <= ALONE
     began = time.perf_counter()

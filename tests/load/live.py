@@ -3,7 +3,7 @@
 The product and its peers (livepeers.py) are up at the same time and take turns; each round gives one ratio, their
 median counts. One process under daphne, RATE_LIMITS=0, committed before it is sent, session cookie and Origin checked,
 every commit on the disk. What is lost, doubled or out of order makes a figure a miss, however fast. LIVE_N, LIVE_WIDE and
-LIVE_BACK make it smaller.
+LIVE_BACK make it smaller; LIVE="back pair" measures only these of floor, wide, back and pair.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import os
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import psycopg
@@ -39,14 +39,15 @@ def live(bench: Board, says: Any) -> None:
         def told(what: str) -> None:
             says(f"   · {what} ({time.perf_counter() - began:.0f} s)")
 
-        told("fan-out, commits, handshakes")
-        on_the_floor(bench, stage, made, told)
-        told("wide rooms")
-        wide(bench, stage, made["PostgreSQL"])
-        told("a return")
-        back(bench, stage, made["PostgreSQL"])
-        told("two processes")
-        pair(bench, stage, made["PostgreSQL"])
+        acts: dict[str, Callable[[], None]] = {
+            "floor": lambda: on_the_floor(bench, stage, made, told),
+            "wide": lambda: wide(bench, stage, made["PostgreSQL"]),
+            "back": lambda: back(bench, stage, made["PostgreSQL"]),
+            "pair": lambda: pair(bench, stage, made["PostgreSQL"]),
+        }
+        for name in os.environ.get("LIVE", "").split() or acts:
+            told(name)
+            acts[name]()
 
 
 def median(numbers: Iterable[float]) -> float:
