@@ -36,10 +36,11 @@ def loads(text: str) -> dict[str, Any]:
     if len(text) > MAX_FRAME_BYTES or len(text.encode(errors="replace")) > MAX_FRAME_BYTES:
         raise BrokenFrame("too large")
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = _decoder.decode(text)
     except (ValueError, RecursionError) as wrong:
         raise BrokenFrame("not JSON") from wrong
-    if not isinstance(value, dict) or _is_deeper(value, MAX_DEPTH):
+    may_be_deep = text.count("{") + text.count("[") > MAX_DEPTH
+    if not isinstance(value, dict) or (may_be_deep and _is_deeper(value, MAX_DEPTH)):
         raise BrokenFrame("not an object of at most 16 levels")
     return value
 
@@ -56,6 +57,11 @@ def dumps_value(value: str | int) -> str:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON (RFC 8259 §6)")
+
+
+_decoder = json.JSONDecoder(
+    parse_constant=_no_constant
+)  # made once: with an argument json.loads makes one each time
 
 
 def _is_deeper(value: object, levels: int) -> bool:

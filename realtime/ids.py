@@ -3,8 +3,11 @@
 import base64
 import binascii
 import secrets
+from functools import lru_cache
 
 from django.db import models
+
+KNOWN = 16_384  # each frame names its room: what was just spelled is not spelled anew
 
 
 def new_id() -> int:
@@ -12,11 +15,13 @@ def new_id() -> int:
     return secrets.randbits(63) or 1
 
 
+@lru_cache(KNOWN)
 def encode(pk: int) -> str:
     """The 13 lower-case base32 characters (RFC 4648 §6, no padding) of a 63-bit id."""
     return base64.b32encode(pk.to_bytes(8)).decode().rstrip("=").lower()
 
 
+@lru_cache(KNOWN)
 def decode(text: str) -> int:
     """The id that `text` names. Raises ValueError unless it is the one spelling `encode` gives."""
     try:

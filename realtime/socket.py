@@ -104,7 +104,8 @@ class Socket:
     def _handle_next(self, message: Message) -> asyncio.Task[None]:
         self._waiting.append(message)
         if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work())
+            # Eager: most frames need no turn of the loop, the acknowledgements of a whole room above all.
+            self._worker = asyncio.Task(self._work(), loop=asyncio.get_running_loop(), eager_start=True)
         return self._worker
 
     async def _work(self) -> None:
@@ -209,7 +210,7 @@ class Socket:
             return "too_fast", _("That took too long. It is tried again in a moment."), {"retry_after": 1}
 
     def _put(self, frame: Mapping[str, Any]) -> None:
-        self.line.put(frames.dumps(frame))
+        self.line.put(Ready(frames.dumps(frame)))
 
     # -------------------------------------------------------------------------------- hello and watch
 
