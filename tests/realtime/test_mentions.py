@@ -20,7 +20,7 @@ def named(room: Any, seq: int) -> set[str]:
 
 
 def count_of(member: Any, room: Any) -> int:
-    return int(rooms.standing_of([member.pk])[member.pk].rooms[room.pk].named)  # type: ignore[attr-defined]
+    return int(rooms.standing_of([member.pk])[member.pk].rooms[room.pk].mentions)
 
 
 @pytest.fixture
