@@ -77,7 +77,7 @@ def other_user() -> str | None:
 def start(command: list[str], folder: Path, user: str | None, log: Path) -> subprocess.Popen[bytes]:
     """A child in `folder`, as `user`, that does not hear our Ctrl-C: we end it ourselves, in order."""
     group = pwd.getpwnam(user).pw_gid if user else None
-    with log.open("wb") as out:
+    with log.open("ab") as out:
         return subprocess.Popen(
             command,
             cwd=folder,
@@ -90,24 +90,45 @@ def start(command: list[str], folder: Path, user: str | None, log: Path) -> subp
         )
 
 
-def wait_until_ready(
-    name: str,
-    child: subprocess.Popen[bytes],
-    log: Path,
-    answers: type[BaseException],
-    ask: Callable[[], object],
-) -> None:
-    """Ask again and again until it answers; raises RuntimeError with its log when it died or took too long."""
-    ends = time.monotonic() + START_S
-    while time.monotonic() < ends:
-        try:
-            ask()
-            return
-        except answers:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(0.05)
-                break
-    raise RuntimeError(f"{name} did not start:\n{log.read_text(errors='replace')[-3000:]}")
+@dataclass
+class Server:
+    """One of them, running: it can be frozen, killed and started again on the same port and the same data."""
+
+    name: str
+    url: str
+    command: list[str]
+    folder: Path
+    user: str | None
+    not_yet: type[BaseException]  # what `ask` raises until it answers
+    ask: Callable[[], object]
+    child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        return self.folder / f"{self.name}.log"
+
+    def start(self, first: Callable[[], object] | None = None) -> None:
+        """Start it and wait until it answers; raises RuntimeError with its log when it died or took too long."""
+        self.child = start(self.command, self.folder, self.user, self.log)
+        ask, ends = first or self.ask, time.monotonic() + START_S
+        while time.monotonic() < ends:
+            try:
+                ask()
+                return
+            except self.not_yet:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.child.wait(0.05)
+                    break
+        raise RuntimeError(f"{self.name} did not start:\n{self.log.read_text(errors='replace')[-3000:]}")
+
+    def tell(self, number: signal.Signals) -> None:
+        if self.child is not None and self.child.poll() is None:
+            self.child.send_signal(number)
+
+    def stop(self, how: signal.Signals) -> None:
+        if self.child is not None:
+            self.tell(signal.SIGCONT)  # a frozen one hears nothing
+            stop(self.child, how)
 
 
 def stop(child: subprocess.Popen[bytes], how: signal.Signals) -> None:
@@ -135,16 +156,29 @@ def a_folder(user: str | None) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def connect(url: str) -> psycopg.Connection[tuple[object, ...]]:
+    return psycopg.connect(url, connect_timeout=2, autocommit=True)
+
+
 def make_database(url: str) -> None:
-    with psycopg.connect(f"{url}/postgres", connect_timeout=2, autocommit=True) as connection:
+    with connect(f"{url}/postgres") as connection:
         connection.execute("CREATE DATABASE circles")
 
 
+def answers(url: str) -> None:
+    with connect(url) as connection:
+        connection.execute("SELECT 1")
+
+
 @contextlib.contextmanager
-def postgresql(folder: Path, user: str | None, *, durable: bool = False) -> Iterator[str]:
-    """A fresh PostgreSQL in `folder`; gives its URL. `durable`: a commit is on the disk, as in production."""
+def postgresql(
+    folder: Path, user: str | None, *, durable: bool = False, outlives_kills: bool = False
+) -> Iterator[Server]:
+    """A fresh PostgreSQL in `folder`. `durable`: a commit is on the disk, as in production; `outlives_kills`: what it
+    committed is still there after a kill of its own, though not after one of the machine.
+    """
     need = programs()
-    password, port, log = secrets.token_hex(12), free_port(), folder / "postgresql.log"
+    password, port, log = secrets.token_hex(12), free_port(), folder / "initdb.log"
     word = folder / "password"
     word.write_text(password)
     word.chmod(0o600)
@@ -165,21 +199,30 @@ def postgresql(folder: Path, user: str | None, *, durable: bool = False) -> Iter
         "max_connections": "200",
     }
     if not durable:
-        settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        commits = "on" if outlives_kills else "off"
+        settings |= {"fsync": "off", "synchronous_commit": commits, "full_page_writes": "off"}
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-    child = start([need["postgres"], "-D", "data", *options], folder, user, log)
     url = f"postgres://circles:{password}@127.0.0.1:{port}"
+    server = Server(
+        name="PostgreSQL",
+        url=f"{url}/circles",
+        command=[need["postgres"], "-D", "data", *options],
+        folder=folder,
+        user=user,
+        not_yet=psycopg.OperationalError,
+        ask=lambda: answers(f"{url}/circles"),
+    )
     try:
-        wait_until_ready("PostgreSQL", child, log, psycopg.OperationalError, lambda: make_database(url))
-        yield f"{url}/circles"
+        server.start(first=lambda: make_database(url))
+        yield server
     finally:
-        stop(child, signal.SIGINT)  # "fast": ends connections, not the data
+        server.stop(signal.SIGINT)  # "fast": ends connections, not the data
 
 
 @contextlib.contextmanager
-def redis_server(folder: Path, user: str | None) -> Iterator[str]:
-    """A fresh Redis in `folder`, with 64 numbered databases and nothing on disk; gives its URL."""
-    password, port, log = secrets.token_hex(12), free_port(), folder / "redis.log"
+def redis_server(folder: Path, user: str | None) -> Iterator[Server]:
+    """A fresh Redis in `folder`, with 64 numbered databases and nothing on disk."""
+    password, port = secrets.token_hex(12), free_port()
     config = folder / "redis.conf"  # not on the command line, where everybody can read it
     config.write_text(
         f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\ndatabases 64\ndir {folder}\n'
@@ -187,14 +230,22 @@ def redis_server(folder: Path, user: str | None) -> Iterator[str]:
     config.chmod(0o600)
     if user:
         shutil.chown(config, user)
-    child = start([programs()["redis-server"], str(config)], folder, user, log)
     url = f"redis://:{password}@127.0.0.1:{port}"
-    try:
-        with redis.Redis.from_url(url) as client:
-            wait_until_ready("Redis", child, log, redis.ConnectionError, client.ping)
-        yield url
-    finally:
-        stop(child, signal.SIGTERM)
+    with redis.Redis.from_url(url) as client:
+        server = Server(
+            name="Redis",
+            url=url,
+            command=[programs()["redis-server"], str(config)],
+            folder=folder,
+            user=user,
+            not_yet=redis.ConnectionError,
+            ask=client.ping,
+        )
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop(signal.SIGTERM)
 
 
 @contextlib.contextmanager
@@ -207,8 +258,8 @@ def running() -> Iterator[Services]:
     programs()
     user = other_user()
     with a_folder(user) as folder, contextlib.ExitStack() as both:
-        database_url = given[0] or both.enter_context(postgresql(folder, user))
-        yield Services(database_url, given[1] or both.enter_context(redis_server(folder, user)))
+        database_url = given[0] or both.enter_context(postgresql(folder, user)).url
+        yield Services(database_url, given[1] or both.enter_context(redis_server(folder, user)).url)
 
 
 def main() -> None:
