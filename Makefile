@@ -21,6 +21,9 @@ browser: ready ## the browser tests alone (SHOTS=1 also takes the pictures of do
 bench: ready ## the benchmarks, each beside its floor, to var/bench.json (DOCS=1 also to docs/performance.md; PARTS="pages storm" only those)
 	@exec $(PYTHON) tests/load/bench.py $(PARTS)
 
+soak: ready ## talk under fire: servers, bus and database killed at random (MINUTES=20, SEED=…; STACK=sqlite or postgres, else both)
+	@exec $(PYTHON) tests/load/soak.py
+
 services: ready ## PostgreSQL and Redis to develop against, until stopped
 	@exec $(PYTHON) tests/services.py
 
@@ -45,4 +48,4 @@ ready:
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 11
 
-.PHONY: run test check browser bench services words format lock clean ready help
+.PHONY: run test check browser bench soak services words format lock clean ready help

@@ -1,0 +1,41 @@
+"""The proof that talk never loses a line, for a few seconds: `make soak` runs the same for as long as one likes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from tests import services
+
+CHECKER = Path(__file__).resolve().parents[1] / "load/checker.py"
+SECONDS = os.environ.get("CHECKER_S", "5")
+SEED = os.environ.get("CHECKER_SEED", "1")
+LATE_S = "6"  # other tests run on the same cores at the same time; the soak holds it to two seconds
+
+
+def stack() -> str:
+    """The one these tests run on. The checker kills its servers, so it brings them itself."""
+    if not settings.REDIS_URL:
+        return "sqlite"
+    try:
+        services.programs()
+    except services.Missing as program:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"missing to be killed and started again: {program}")
+    return "postgres"
+
+
+def check(*options: str, seconds: str = SECONDS) -> subprocess.CompletedProcess[str]:
+    """Run the checker; what it printed last is its figures as JSON."""
+    command = [sys.executable, str(CHECKER), "--seconds", seconds, "--seed", SEED, "--late", LATE_S]
+    return subprocess.run([*command, *options], capture_output=True, text=True, check=False, timeout=300)
+
+
+def test_nobody_loses_a_line_while_everything_under_them_is_killed() -> None:
+    ended = check("--stack", stack())
+    assert ended.returncode == 0, ended.stdout[-8000:] + ended.stderr[-4000:]
+    assert '"violations": {}' in ended.stdout
