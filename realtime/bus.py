@@ -13,6 +13,7 @@ from time import monotonic
 
 import redis
 import redis.asyncio
+import redis.asyncio.retry
 from django.conf import settings
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 PATIENCE_S = 0.2
 BREAK_S = 2.0
 RECONNECT_S = 0.5
+SILENCE_S = 2.0  # then Redis is asked whether it is still there; the same again, and it is not
 
 _ears: set["Ear"] = set()
 _ears_guard = threading.Lock()
@@ -110,12 +112,13 @@ class Ear:
                     await event.wait()
 
     async def unsubscribe(self, channel: str) -> None:
-        """Hear this no more."""
+        """Hear this no more. Returns after 200 ms at most: a word too many is passed over."""
         self.channels.discard(channel)
         self._confirmed.pop(channel, None)
         if self._redis is not None:
-            with contextlib.suppress(redis.RedisError, OSError):
-                await self._redis.unsubscribe(channel)
+            with contextlib.suppress(redis.RedisError, OSError, TimeoutError):
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._redis.unsubscribe(channel)
 
     def tell(self, channel: str, text: str) -> None:
         """A word from this process, from whatever thread."""
@@ -132,15 +135,24 @@ class Ear:
     async def _read(self) -> None:
         """Read from Redis for ever; after a cut, subscribe again to everything."""
         while True:
+            # It begins anew itself: left to the client, that would be within whoever's call met the cut first.
             client = redis.asyncio.Redis.from_url(
-                settings.REDIS_URL, socket_connect_timeout=1, decode_responses=True, encoding_errors="replace"
+                settings.REDIS_URL,
+                socket_connect_timeout=1,
+                socket_timeout=1,
+                retry=redis.asyncio.retry.Retry(NoBackoff(), 0),
+                decode_responses=True,
+                encoding_errors="replace",
             )
             try:
-                async with client.pubsub() as self._redis:
-                    await self._redis.subscribe(*self.channels)
+                async with client.pubsub() as pubsub:
+                    asked: set[str] = set()
+                    while not self.channels <= asked:  # more may be wanted while it connects
+                        asked |= self.channels
+                        await pubsub.subscribe(*asked)
+                    self._redis = pubsub
                     self._lost()
-                    async for message in self._redis.listen():
-                        self._take(message)
+                    await self._listen(pubsub)
             except (redis.RedisError, OSError):
                 await asyncio.sleep(RECONNECT_S)
             except Exception:  # whatever it is: who stops reading is deaf for good
@@ -150,6 +162,21 @@ class Ear:
                 self._redis = None
                 with contextlib.suppress(redis.RedisError, OSError):
                     await client.aclose()
+
+    async def _listen(self, pubsub: redis.asyncio.client.PubSub) -> None:
+        """Pass on what comes. Raises ConnectionError when Redis is silent and does not answer: a line that is half
+        open would be listened to for hours."""
+        was_asked = False
+        while True:
+            message = await pubsub.get_message(timeout=SILENCE_S)
+            if message is not None:
+                was_asked = False
+                self._take(message)
+            elif was_asked:
+                raise redis.ConnectionError("silent")
+            else:
+                was_asked = True
+                await pubsub.ping()
 
     def _take(self, message: dict[str, str]) -> None:
         if message["type"] == "message":

@@ -1,5 +1,6 @@
 """The bus is a hint: when Redis is away, sockets of this process hear at once and nothing is lost."""
 
+import asyncio
 from time import monotonic
 from typing import Any
 from uuid import uuid4
@@ -66,3 +67,46 @@ async def test_an_odd_word_does_not_deafen_the_process(word: str | bytes, monkey
 
     assert (await tab.entries(1))[0]["seq"] == 1
     await tab.leave()
+
+
+async def test_a_redis_that_takes_calls_and_never_answers_holds_up_nobody(settings: Any):
+    """As a frozen one does, or one behind a line that is half open."""
+    silent = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
+    settings.REDIS_URL = f"redis://127.0.0.1:{silent.sockets[0].getsockname()[1]}/0"
+    ear = bus.Ear(lambda channel, text: None, lambda: None)
+    began = monotonic()
+    await ear.start("circles:room:1")
+    await asyncio.sleep(0)
+    await ear.subscribe({"circles:room:2"})
+    await ear.unsubscribe("circles:room:2")
+    assert monotonic() - began < 1
+    await ear.stop()
+    silent.close()
+
+
+async def test_a_redis_that_falls_silent_is_called_anew(settings: Any, monkeypatch: pytest.MonkeyPatch):
+    """Its line is half open: nothing comes, and nobody says that it has ended."""
+    calls = asyncio.Semaphore(0)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        calls.release()
+        while command := await reader.read(4096):
+            if b"SUBSCRIBE" in command:
+                writer.write(b"*3\r\n$9\r\nsubscribe\r\n$14\r\ncircles:room:1\r\n:1\r\n")
+            elif b"PING" not in command:
+                writer.write(b"+OK\r\n" * command.count(b"*"))
+
+    monkeypatch.setattr(bus, "SILENCE_S", 0.1)
+    monkeypatch.setattr(bus, "RECONNECT_S", 0.1)
+    redis = await asyncio.start_server(answer, "127.0.0.1", 0)
+    settings.REDIS_URL = f"redis://127.0.0.1:{redis.sockets[0].getsockname()[1]}/0?protocol=2"
+    lost: list[float] = []
+    ear = bus.Ear(lambda channel, text: None, lambda: lost.append(monotonic()))
+    await ear.start("circles:room:1")
+    async with asyncio.timeout(10):
+        await calls.acquire()
+        await calls.acquire()
+        await calls.acquire()
+    assert len(lost) >= 2  # and the hub compared with the database each time
+    await ear.stop()
+    redis.close()
