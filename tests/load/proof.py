@@ -83,6 +83,7 @@ class Verdict:
     worst_wait_s: float = 0.0  # while everything stood
     worst_wait_without_redis_s: float = 0.0  # the same, with trouble of the bus no excuse
     worst_ok_s: float = 0.0
+    worst_silence: str = ""
     worst_silence_s: float = 0.0  # from one line of a client to being live again on the next
 
     def counts(self) -> Counter[str]:
@@ -120,7 +121,7 @@ def judge(
     for talker in talkers:
         for room, view in talker.views.items():
             found += waits.judge(talker, room, view, by_seq[room])
-    verdict.worst_silence_s = max(silences(talkers), default=0.0)
+    verdict.worst_silence_s, verdict.worst_silence = max(silences(talkers, waits.began), default=(0.0, ""))
     verdict.worst_wait_s, verdict.worst_wait_without_redis_s = waits.worst, waits.worst_without_redis
     verdict.acknowledged = sum(bool(op.oks) for _me, op in ops)
     verdict.worst_ok_s = max((op.oks[0][0] - op.made_at for _me, op in ops if op.oks), default=0.0)
@@ -381,6 +382,8 @@ def unread_is_a_count(truth: Truth) -> Iterator[Violation]:
         counted = sum(row.kind == "message" for row in truth.rooms[room] if row.seq <= standing.read_seq)
         if standing.read_n != counted:
             yield Violation("unread", f"{member} in {room}: read_n {standing.read_n}, counted {counted}")
+    for member in sorted({member for _room, member in truth.standings} - truth.last_welcome.keys()):
+        yield Violation("behind", f"{member}: was not welcomed at the end")
     for member, welcome in truth.last_welcome.items():
         mine = {room for (room, who), standing in truth.standings.items() if who == member and standing.is_in}
         if set(welcome["rooms"]) != mine:
@@ -399,13 +402,14 @@ def unread_is_a_count(truth: Truth) -> Iterator[Violation]:
 # ---------------------------------------------------------------------------------------------------- time
 
 
-def silences(talkers: list[Talker]) -> Iterator[float]:
+def silences(talkers: list[Talker], began: float) -> Iterator[tuple[float, str]]:
     """How long each client was without each room that it was in: between two lines, and while it asked."""
     for talker in talkers:
-        for view in talker.views.values():
+        for room, view in talker.views.items():
             for before, after in pairwise(view.spans):
                 if before.is_cut:
-                    yield after.since - before.until
+                    text = f"{talker.name} in {room} from {before.until - began:.1f} to {after.since - began:.1f}, then on {after.server}"
+                    yield after.since - before.until, text
 
 
 class Waits:
@@ -413,6 +417,7 @@ class Waits:
 
     def __init__(self, faults: list[Fault], ops: list[tuple[str, Op]], late_s: float) -> None:
         self._late_s = late_s
+        self.began = min((fault.since for fault in faults), default=0.0)
         self.worst = self.worst_without_redis = 0.0
         self._by_target: defaultdict[str, list[Fault]] = defaultdict(list)
         for fault in sorted(faults, key=lambda fault: fault.since):
@@ -437,7 +442,23 @@ class Waits:
                 self.worst_without_redis = max(self.worst_without_redis, without_redis)
                 if wait > self._late_s or without_redis > self._late_s + 1:
                     text = f"{talker.name} in {room} missed {row.kind} {row.seq} for {wait:.2f} s ({without_redis:.2f} s)"
-                    yield Violation("late", text)
+                    yield Violation(
+                        "late",
+                        f"{text} at {self._when(until)} from server {span.server}{self._around(since, until)}",
+                    )
+
+    def _when(self, at: float) -> str:
+        return f"{at - self.began:.2f}"
+
+    def _around(self, since: float, until: float) -> str:
+        """What else happened then, to be read by people."""
+        faults = [fault for of_one in self._by_target.values() for fault in of_one]
+        near = [
+            f"{fault.target} {fault.kind} {self._when(fault.since)} to {self._when(fault.until)}"
+            for fault in faults
+            if fault.since < until and fault.until > since - 3 and not fault.kind.startswith("line")
+        ]
+        return "; ".join(["", *near])
 
     def _blameless_until(self, row: Row, since: float, until: float, targets: Iterable[str]) -> float:
         """The end of the last harm in this time, or its beginning. The writer's own server may have stood still
