@@ -271,17 +271,19 @@ class Run:
     async def _last_welcome(self, people: Sequence[Any], truth: proof.Truth) -> None:
         """One more socket for each member: what is unread?"""
         first = {talker.me: talker for talker in reversed(self.talkers)}
-        for person in people:
-            talker = first[person.name]
+
+        async def ask(talker: Talker) -> None:
             life = asyncio.create_task(talker.live())
             known = len(talker.welcomes)
             with contextlib.suppress(TimeoutError):  # the judge misses it
                 async with asyncio.timeout(WELCOME_S):
                     while len(talker.welcomes) == known:
                         await asyncio.sleep(0.01)
-                truth.last_welcome[person.name] = talker.welcomes[-1][1]
+                truth.last_welcome[talker.me] = talker.welcomes[-1][1]
             life.cancel()
             await asyncio.gather(life, return_exceptions=True)
+
+        await asyncio.gather(*(ask(first[person.name]) for person in people))
 
 
 def report(run: Run, verdict: proof.Verdict, seconds: float) -> dict[str, Any]:

@@ -21,7 +21,8 @@ type Frame = dict[str, Any]
 UUID_TEXT = "00000000-0000-0000-0000-000000000000"
 
 PING_S, PONG_S = 1.5, 3.0  # the page is more patient; nobody here has minutes
-ANSWER_S = 3.0
+ANSWER_S, OK_S = 3.0, 10.0
+IN_FLIGHT, LONGEST_OUTBOX = 6, 15
 WELCOME_S = 10.0
 BACKOFF_S, LONGEST_BACKOFF_S = 0.1, 3.0
 ACK_EVERY, ACK_S, READ_S, ASK_AGAIN_S = 32, 5.0, 3.0, 0.6
@@ -272,8 +273,9 @@ class Talker:
         self.welcomes.append((monotonic(), frame))
         self.is_welcome = True
         self._tries = 0
-        for op in list(self.outbox.values()):
-            await self._send_op(op)
+        for op in self.outbox.values():
+            op.sent_at = 0.0
+        await self._send_more()
 
     async def _on_reset(self, frame: Frame) -> None:
         view = self.views[frame["room"]]
@@ -346,6 +348,7 @@ class Talker:
         if op is not None:
             op.ended_at = op.ended_at or monotonic()
             op.oks.append((monotonic(), frame["seq"], frame["n"], frame["duplicate"]))
+        await self._send_more()
 
     def _known(self, key: str) -> Op | None:
         return next((op for op in reversed(self.ops[-200:]) if op.key == key), None)
@@ -358,6 +361,7 @@ class Talker:
             if wait is None:
                 op.error, op.ended_at = frame["code"], now
                 del self.outbox[ref]
+                await self._send_more()
             else:
                 op.retry_at = now + wait * self.rng.uniform(0.5, 1)
         elif not self.is_welcome and wait is not None:
@@ -409,9 +413,11 @@ class Talker:
             if now - read_at >= READ_S:
                 read_at = now
                 await self.read_all()
-            for op in list(self.outbox.values()):
-                if now >= (op.retry_at or op.sent_at + ANSWER_S):
-                    await self._send_op(op)
+            for op in self.outbox.values():
+                if op.sent_at and now >= (op.retry_at or op.sent_at + OK_S):
+                    op.sent_at = 0.0
+            if self.is_welcome:
+                await self._send_more()
 
     async def _keep_room(self, room: str, view: View, now: float) -> None:
         if not view.is_in:
@@ -443,8 +449,15 @@ class Talker:
         self.ops.append(op)
         self.outbox[key] = op
         if self.is_welcome:
-            await self._send_op(op)
+            await self._send_more()
         return op
+
+    async def _send_more(self) -> None:
+        """The oldest that are not on their way, a few at a time."""
+        flying = sum(op.sent_at > 0 for op in self.outbox.values())
+        waiting = [op for op in self.outbox.values() if not op.sent_at]
+        for op in waiting[: max(0, IN_FLIGHT - flying)]:
+            await self._send_op(op)
 
     async def _send_op(self, op: Op) -> None:
         op.sent_at, op.server, op.retry_at = monotonic(), self.server, 0.0
@@ -483,7 +496,7 @@ class Talker:
         """Write now and then, until cancelled; the outbox is no endless one."""
         while True:
             await asyncio.sleep(self.rng.expovariate(1 / pause_s))
-            if len(self.outbox) < 40:
+            if len(self.outbox) < LONGEST_OUTBOX:
                 await self.write_something()
 
     async def rest(self) -> None:
