@@ -112,6 +112,7 @@ class Chaos:
     world: World
     rng: random.Random
     pace_s: float
+    only_lines: bool = False
     faults: list[Fault] = field(default_factory=list)
     _busy: set[str] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -126,7 +127,7 @@ class Chaos:
         ends = monotonic() + seconds
         network = asyncio.create_task(self._network(ends))
         bag: list[tuple[str, Callable[[], Awaitable[None]]]] = []
-        while (now := monotonic()) < ends:
+        while (now := monotonic()) < ends and not self.only_lines:
             bag = bag or self._a_bag()
             free = [one for one in bag if one[0] not in self._busy]
             if free and len(self._busy) < 3:

@@ -27,6 +27,7 @@ LOAD = Path(__file__).resolve().parent
 ROOT = LOAD.parents[1]
 sys.path[:0] = [str(LOAD), str(LOAD.parent), str(ROOT)]
 
+import broken  # noqa: E402
 import django  # noqa: E402 - the folders first
 import proof  # noqa: E402
 import services  # noqa: E402
@@ -34,6 +35,7 @@ from chaos import Chaos, Fault, Site, World, plans  # noqa: E402
 from faults import Proxy  # noqa: E402
 from talker import WELCOME_S, Op, Talker, uuid_of  # noqa: E402
 
+MANAGE = ROOT / "platform/manage.py"
 CATCH_UP_S = 20.0
 STALL_S = 0.25
 READ_S = 6.0
@@ -102,7 +104,7 @@ class Run:
         async with contextlib.AsyncExitStack() as proxies:
             sites = await self._start_sites(proxies)
             world = World(sites, self.talkers, self.stack.redis, self._redis_proxy, self.stack.postgres)
-            chaos = Chaos(world, self.own("chaos"), self.options.pace)
+            chaos = Chaos(world, self.own("chaos"), self.options.pace, only_lines=self.options.only_lines)
             self.faults = chaos.faults
             try:
                 lives = await self._bring_in(people, rooms, sites, proxies)
@@ -129,7 +131,8 @@ class Run:
             head, _colon, port = self.stack.redis.url.rpartition(":")
             self._redis_proxy = await proxies.enter_async_context(Proxy([int(port)]))
             env = env | {"REDIS_URL": f"{head}:{self._redis_proxy.port}"}
-        command = [sys.executable, *self.options.server.split(), "serve", "--no-sweeps"]
+        program = [str(LOAD / "broken.py"), self.options.broken] if self.options.broken else [str(MANAGE)]
+        command = [sys.executable, *program, "serve", "--no-sweeps"]
         sites = [
             Site(command, env, self.stack.folder / f"site{number}.log")
             for number in range(1 if self.stack.redis is None else 2)
@@ -152,7 +155,10 @@ class Run:
                     plan=plans(self.own(f"plan {name}"), lambda: self.is_calm),
                 )
                 await proxies.enter_async_context(proxy)
-                self.talkers.append(Talker(name, person.name, person.token, rooms, proxy, self.own(name)))
+                talker = Talker(name, person.name, person.token, rooms, proxy, self.own(name))
+                if socket:
+                    talker.twin, self.talkers[-1].twin = self.talkers[-1], talker
+                self.talkers.append(talker)
         self.is_calm = True
         lives = [asyncio.create_task(talker.live()) for talker in self.talkers]
         async with asyncio.timeout(CATCH_UP_S):
@@ -231,7 +237,7 @@ class Run:
     async def _catch_up(self, rooms: list[str]) -> None:
         """Until everybody has everything, or the time is over: then the judge says who has not."""
         began = time.monotonic()
-        while time.monotonic() - began < CATCH_UP_S:
+        while time.monotonic() - began < self.options.patience:
             for life in self._lives:
                 if life.done():
                     life.result()  # a mistake of ours: raises
@@ -261,7 +267,9 @@ class Run:
             for view in talker.views.values():
                 view.read = 0  # what was said before may have died with a server
             await talker.read_all()
-        while time.monotonic() - began < READ_S and await asyncio.to_thread(self.hands.unread):
+        while time.monotonic() - began < min(READ_S, self.options.patience) and await asyncio.to_thread(
+            self.hands.unread
+        ):
             await asyncio.sleep(0.2)
         self.figures["read_written_s"] = time.monotonic() - began
         await asyncio.sleep(0.1)
@@ -308,6 +316,11 @@ def report(run: Run, verdict: proof.Verdict, seconds: float) -> dict[str, Any]:
         "worst_silence": verdict.worst_silence,
         "worst_acknowledgement_s": round(verdict.worst_ok_s, 2),
         **{name: round(value, 2) for name, value in run.figures.items()},
+        "timeline": [
+            f"{fault.target}: {fault.kind} {fault.since:.2f} to {fault.until:.2f}"
+            for fault in run.faults
+            if verdict.violations and not fault.kind.startswith("line")
+        ],
         "examples": list({str(violation)[:40]: str(violation) for violation in verdict.violations}.values())[
             :30
         ],
@@ -331,7 +344,9 @@ def main() -> int:
         "--late", type=float, default=proof.LATE_S, help="how long nobody may miss an entry while all stands"
     )
     parser.add_argument("--migrate", action="store_true", help="make the tables by migrations")
-    parser.add_argument("--server", default=str(ROOT / "platform/manage.py"), help="the program that serves")
+    parser.add_argument("--broken", choices=sorted(broken.BROKEN), help="a log with this mistake")
+    parser.add_argument("--only-lines", action="store_true", help="harm the clients' lines alone")
+    parser.add_argument("--patience", type=float, default=CATCH_UP_S, help="to catch up in at the end")
     parser.add_argument("--out", type=Path, help="keep the figures as JSON")
     options = parser.parse_args()
     began = time.monotonic()
@@ -343,7 +358,9 @@ def main() -> int:
             logging.getLogger(name).setLevel(logging.ERROR)
         import checker_world  # noqa: PLC0415 - its models need Django set up on this database
 
-        checker_world.make_tables(by_migrations=options.migrate)
+        checker_world.make_tables(
+            by_migrations=options.migrate, without=broken.LOOSENED.get(options.broken, "")
+        )
         run = Run(options, found, checker_world, random.Random(options.seed))
         verdict = asyncio.run(run.run())
         figures = report(run, verdict, time.monotonic() - began)

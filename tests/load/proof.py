@@ -347,6 +347,8 @@ def line_was_civil(talker: Talker) -> Iterator[Violation]:
     for _at, code in talker.closes:
         if code in ONLY_AFTER_THE_PERSON_ACTS:
             yield Violation("line", f"{talker.name}: closed with {code}")
+    for gap in talker.gaps:
+        yield Violation("order", f"{talker.name}: a live line left something out in {gap}")
     for frame in talker.torn:
         yield Violation(
             "order", f"{talker.name}: a sync in {frame['room']} after {frame['after']} is not contiguous"

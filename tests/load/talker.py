@@ -183,10 +183,12 @@ class Talker:
         self.reads: list[Frame] = []
         self.resets: list[tuple[float, Frame]] = []
         self.torn: list[Frame] = []
+        self.gaps: list[str] = []
         self.errors: list[tuple[float, Frame]] = []
         self.closes: list[tuple[float, int]] = []
         self.keeps_cursor = rng.random() < 0.5  # of a room it had to leave
         self.is_lazy = rng.random() < 0.15  # acknowledges nothing by number, only by time: its window fills
+        self.twin: Talker | None = None  # another tab of the same member: both know one outbox
         self.server = 0
         self.line: ClientConnection | None = None
         self.is_welcome = False
@@ -300,6 +302,8 @@ class Talker:
         if seqs != list(range(frame["after"] + 1, frame["after"] + 1 + len(seqs))):
             self.torn.append(frame)
         is_complete = [view.take(entry, now) for entry in frame["entries"]]
+        if not all(is_complete):
+            self._note_gap(room, view)
         if view.last < 0 or frame["epoch"] != view.epoch:
             return
         if frame["after"] > view.last or not all(is_complete):
@@ -313,9 +317,15 @@ class Talker:
                 self._is_live_from_now(view)
         await self._maybe_ack(room, view)
 
+    def _note_gap(self, room: str, view: View) -> None:
+        """A line that is live leaves nothing out; it says `head` when it will."""
+        if view.is_live and not view.asked:
+            self.gaps.append(f"{room} after {view.last}")
+
     async def _on_entry(self, frame: Frame) -> None:
         view = self.views[frame["room"]]
         if not view.take(frame, monotonic()):
+            self._note_gap(frame["room"], view)
             await self._ask(frame["room"])
         await self._maybe_ack(frame["room"], view)
 
@@ -442,15 +452,20 @@ class Talker:
 
     # ------------------------------------------------------------------------------------------- writing
 
-    async def write(self, room: str, verb: str, **fields: Any) -> Op:
+    async def write(self, room: str, verb: str, **fields: Any) -> None:
         """Put something into the outbox; it is sent until it is acknowledged or refused for good."""
         key = uuid_of(self.rng)
-        op = Op(key, room, {"type": verb, "ref": key, "room": room, "key": key} | fields, monotonic())
+        frame = {"type": verb, "ref": key, "room": room, "key": key} | fields
+        tabs = [self] if self.twin is None or self.rng.random() < 0.7 else [self, self.twin]
+        for tab in tabs:
+            await tab.put_out(Op(key, room, frame, monotonic()))
+
+    async def put_out(self, op: Op) -> None:
+        """Into the outbox, and on its way if there is a line."""
         self.ops.append(op)
-        self.outbox[key] = op
+        self.outbox[op.key] = op
         if self.is_welcome:
             await self._send_more()
-        return op
 
     async def _send_more(self) -> None:
         """The oldest that are not on their way, a few at a time."""

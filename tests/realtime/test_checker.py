@@ -1,5 +1,6 @@
 """The proof that talk never loses a line, for a few seconds: `make soak` runs the same for as long as one likes."""
 
+import json
 import os
 import subprocess
 import sys
@@ -39,3 +40,19 @@ def test_nobody_loses_a_line_while_everything_under_them_is_killed() -> None:
     ended = check("--stack", stack())
     assert ended.returncode == 0, ended.stdout[-8000:] + ended.stderr[-4000:]
     assert '"violations": {}' in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("mistake", "seen_as"),
+    [
+        ("ack-before-commit", "acknowledged"),
+        ("key-before-lock", "acknowledged"),
+        ("seq-from-a-sequence", "log"),
+        ("read-before-subscribe", "order"),
+    ],
+)
+def test_a_log_with_a_mistake_does_not_pass(mistake: str, seen_as: str) -> None:
+    ended = check("--stack", stack(), "--broken", mistake, "--only-lines", "--patience", "2", seconds="4")
+    assert ended.returncode == 1, ended.stdout[-4000:] + ended.stderr[-4000:]
+    figures = json.loads(ended.stdout[ended.stdout.rindex("\n{\n") :])
+    assert figures["violations"].get(seen_as), figures
