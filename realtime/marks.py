@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 
 from realtime import blocks, bus, frames, ids, rooms
 from realtime.models import Entry, Mention, Participant, Room
@@ -32,9 +33,8 @@ def mark_all_read(reads: Collection[tuple[int, int, int]]) -> None:
         for member_id, room_id, seq in sorted(reads):
             here = Participant.objects.filter(member=member_id, room=room_id, left_seq=None, read_seq__lt=seq)
             reached = Entry.objects.filter(room=OuterRef("room"), seq__lte=seq).order_by("-seq")
-            if here.update(
-                read_seq=Subquery(reached.values("seq")[:1]), read_n=Subquery(reached.values("n")[:1])
-            ):
+            seq_reached, n_reached = Subquery(reached.values("seq")[:1]), Subquery(reached.values("n")[:1])
+            if here.update(read_seq=Coalesce(seq_reached, 0), read_n=Coalesce(n_reached, 0)):  # no entry yet
                 _tell_read(member_id, room_id)
 
 

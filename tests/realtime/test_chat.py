@@ -272,6 +272,14 @@ def test_unread_counts_messages_of_others_only():
     assert unread(bo) == 0
 
 
+def test_a_room_without_an_entry_can_be_read():
+    ana = make_member()
+    room = make_room(ana)
+    marks.mark_all_read([(ana.pk, room.pk, 1)])
+    here = Participant.objects.get(room=room, member=ana)
+    assert (here.read_seq, here.read_n) == (0, 0)
+
+
 def test_entering_twice_is_entering_once_and_coming_back_starts_at_the_head():
     ana, bo = make_member(), make_member()
     room = rooms.open(Room.Kind.CIRCLE, "Walkers")
