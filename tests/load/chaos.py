@@ -11,13 +11,15 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
+from urllib.request import urlopen
 
 import services
 from faults import Link, Plan, Proxy
 from talker import Talker
 
 START_S = 30.0
-DRAIN_S = 15.0
+DRAIN_S = 30.0
+HEALTH_S = 0.2
 
 
 class Site:
@@ -48,6 +50,14 @@ class Site:
         assert self._child.stdout is not None
         if not self._child.stdout.readline().startswith("Ready"):
             raise RuntimeError(f"a server did not start:\n{self._log.read_text(errors='replace')[-3000:]}")
+
+    def is_ready(self) -> bool:
+        """What /readyz says."""
+        try:
+            with urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=1) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
 
     def tell(self, number: signal.Signals) -> None:
         if self._child is not None and self._child.poll() is None:
@@ -103,6 +113,7 @@ class World:
     redis: services.Server | None = None
     redis_proxy: Proxy | None = None
     postgres: services.Server | None = None
+    unready: set[int] = field(default_factory=set)  # ports that say so: nobody new is sent there
 
 
 @dataclass
@@ -202,6 +213,14 @@ class Chaos:
                 await asyncio.sleep(self._a_while())
             finally:
                 site.tell(signal.SIGCONT)
+
+    async def watch_health(self) -> None:
+        """What a load balancer does: ask each server whether it is ready. Until cancelled."""
+        while True:
+            for site in self.world.sites:
+                is_ready = await asyncio.to_thread(site.is_ready)
+                (self.world.unready.discard if is_ready else self.world.unready.add)(site.port)
+            await asyncio.sleep(HEALTH_S)
 
     async def restart_site(self, site: Site) -> float:
         """As an operator: SIGTERM, wait until it has gone, start again. Gives how long it took to go."""

@@ -104,6 +104,7 @@ class Run:
         async with contextlib.AsyncExitStack() as proxies:
             sites = await self._start_sites(proxies)
             world = World(sites, self.talkers, self.stack.redis, self._redis_proxy, self.stack.postgres)
+            self.world = world
             chaos = Chaos(world, self.own("chaos"), self.options.pace, only_lines=self.options.only_lines)
             self.faults = chaos.faults
             try:
@@ -120,8 +121,17 @@ class Run:
             finally:
                 for site in sites:
                     await asyncio.to_thread(site.kill)
-        return proof.judge(truth, self.talkers, self.pages, self.faults, self.options.late)
+        verdict = proof.judge(truth, self.talkers, self.pages, self.faults, self.options.late)
+        if self.options.rolling:
+            longest = (
+                self.options.late + 1 if self.stack.redis else CATCH_UP_S
+            )  # one alone has to start again
+            verdict.violations += proof.restart_was_not_noticed(
+                self.talkers, self.figures["slowest_end_s"], longest
+            )
+        return verdict
 
+    world: World = field(default_factory=lambda: World([], []))
     _redis_proxy: Proxy | None = None
     _lives: Sequence[asyncio.Task[None]] = ()
 
@@ -144,14 +154,16 @@ class Run:
         self, people: Sequence[Any], rooms: list[str], sites: list[Site], proxies: contextlib.AsyncExitStack
     ) -> list[asyncio.Task[None]]:
         """A socket for each member, two for every third; returns when all are live in every room."""
-        ports = [site.port for site in sites]
+        ports, unready = [site.port for site in sites], self.world.unready
         for number, person in enumerate(people):
             for socket in range(2 if number % 3 == 0 else 1):
                 name = f"m{number}{'ab'[socket]}"
                 dice = self.own(f"line {name}")
                 proxy = Proxy(
                     ports,
-                    order=lambda targets, dice=dice: dice.sample(list(targets), len(targets)),  # type: ignore[misc]
+                    order=lambda targets, dice=dice: sorted(  # type: ignore[misc]
+                        dice.sample(list(targets), len(targets)), key=unready.__contains__
+                    ),
                     plan=plans(self.own(f"plan {name}"), lambda: self.is_calm),
                 )
                 await proxies.enter_async_context(proxy)
@@ -164,7 +176,7 @@ class Run:
         async with asyncio.timeout(CATCH_UP_S):
             while not all(view.is_live for talker in self.talkers for view in talker.views.values()):
                 await asyncio.sleep(0.05)
-        self.is_calm = False
+        self.is_calm = self.options.rolling
         self._lives = lives
         return lives
 
@@ -177,7 +189,10 @@ class Run:
             asyncio.create_task(self._watch_own_pulse()),
         ]
         try:
-            await chaos.run(self.options.seconds)
+            if self.options.rolling:
+                await self._restart_in_turn(chaos)
+            else:
+                await chaos.run(self.options.seconds)
         finally:
             self.is_calm = True
             *talking, pulse = talking
@@ -190,6 +205,19 @@ class Run:
             self._pulse = pulse
 
     _pulse: asyncio.Task[None] | None = None
+
+    async def _restart_in_turn(self, chaos: Chaos) -> None:
+        """As an operator does: one server after the other ends by SIGTERM and comes back, while everybody talks."""
+        health = asyncio.create_task(chaos.watch_health())
+        ends = time.monotonic() + self.options.seconds
+        slowest = 0.0
+        while time.monotonic() < ends:
+            for site in chaos.world.sites:
+                await asyncio.sleep(self.options.pace)
+                slowest = max(slowest, await chaos.restart_site(site))
+        await asyncio.sleep(self.options.pace)
+        self.figures["slowest_end_s"] = slowest
+        health.cancel()
 
     async def _watch_own_pulse(self) -> None:
         """When this program itself did not come to its turn, nobody else is to blame."""
@@ -346,6 +374,7 @@ def main() -> int:
     parser.add_argument("--migrate", action="store_true", help="make the tables by migrations")
     parser.add_argument("--broken", choices=sorted(broken.BROKEN), help="a log with this mistake")
     parser.add_argument("--only-lines", action="store_true", help="harm the clients' lines alone")
+    parser.add_argument("--rolling", action="store_true", help="no harm: servers are restarted in turn")
     parser.add_argument("--patience", type=float, default=CATCH_UP_S, help="to catch up in at the end")
     parser.add_argument("--out", type=Path, help="keep the figures as JSON")
     options = parser.parse_args()

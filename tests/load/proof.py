@@ -12,6 +12,7 @@ Pure functions over plain rows: nothing here asks a server or a database. A viol
 - late: a client whose line stood missed an entry for longer than it may
 - behind: a client never caught up
 - line: the server closed or answered in a way that it never should
+- restart: a server that was restarted in order was missed by somebody
 """
 
 from bisect import bisect_right
@@ -24,7 +25,7 @@ from typing import Any
 from chaos import Fault
 from talker import Op, Talker, View
 
-LATE_S = 2.0
+LATE_S, END_S = 2.0, 10.0
 ONLY_AFTER_THE_PERSON_ACTS = {4001, 4009, 4400, 4403, 4406}
 NEVER = {"key_reused", "bad_field", "too_long", "closed", "slow_mode"}
 
@@ -412,6 +413,21 @@ def silences(talkers: list[Talker], began: float) -> Iterator[tuple[float, str]]
                 if before.is_cut:
                     text = f"{talker.name} in {room} from {before.until - began:.1f} to {after.since - began:.1f}, then on {after.server}"
                     yield after.since - before.until, text
+
+
+def restart_was_not_noticed(
+    talkers: list[Talker], slowest_end_s: float, longest_silence_s: float
+) -> Iterator[Violation]:
+    """A server that is asked to end says goodbye and has gone within ten seconds, and nobody is long without a line."""
+    if slowest_end_s > END_S:
+        yield Violation("restart", f"a server took {slowest_end_s:.1f} s to end")
+    for seconds, text in silences(talkers, 0.0):
+        if seconds > longest_silence_s:
+            yield Violation("restart", f"{text}: {seconds:.1f} s without a line")
+    for talker in talkers:
+        for _at, code in talker.closes:
+            if code not in {1000, 4012}:
+                yield Violation("restart", f"{talker.name}: closed with {code}, without a goodbye")
 
 
 class Waits:

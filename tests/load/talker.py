@@ -233,7 +233,9 @@ class Talker:
             self._off()
             line.transport.abort()
             await asyncio.gather(keeping, return_exceptions=True)
-            self.closes.append((monotonic(), line.close_code or 0))
+            task = asyncio.current_task()
+            if task is None or not task.cancelling():  # else it was us
+                self.closes.append((monotonic(), line.close_code or 0))
 
     def _off(self) -> None:
         now = monotonic()
