@@ -8,7 +8,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,11 @@ def ack_before_commit() -> None:
 
     write_all = writing.write_all
 
-    def broken(room_id: int, wishes: Sequence[writing.Wish]) -> list[writing.Outcome]:
+    def broken(asked: Sequence[writing.Asked], *, waits: bool = True) -> list[writing.Outcome]:
         outcomes: list[writing.Outcome] = []
         try:
             with transaction.atomic():
-                outcomes = write_all(room_id, wishes)
+                outcomes = write_all(asked, waits=waits)
                 if random.random() < LOSS:
                     raise Lost
         except Lost:
@@ -47,21 +47,19 @@ def ack_before_commit() -> None:
 
 def key_before_lock() -> None:
     """Whether a key is known is looked up before the room is locked."""
-    from realtime import writing  # noqa: PLC0415
-    from realtime.models import Entry, Room  # noqa: PLC0415
+    from realtime import statements, writing  # noqa: PLC0415
 
     write_all, early = writing.write_all, threading.local()
 
     class Batch(writing._Batch):
-        def __init__(self, room: Room, wishes: Sequence[writing.Wish]) -> None:
-            super().__init__(room, wishes)
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
             self.known = early.known
 
-    def broken(room_id: int, wishes: Sequence[writing.Wish]) -> list[writing.Outcome]:
-        keyed = Entry.objects.filter(room=room_id, key__in=[wish.key for wish in wishes])
-        early.known = {(entry.author_id, entry.key): entry for entry in keyed.select_related("author")}
+    def broken(asked: Sequence[writing.Asked], *, waits: bool = True) -> list[writing.Outcome]:
+        early.known = statements.entries_with({(room, wish.member.pk, wish.key) for room, wish in asked})
         time.sleep(PAUSE_S)
-        return write_all(room_id, wishes)
+        return write_all(asked, waits=waits)
 
     writing._Batch, writing.write_all = Batch, broken  # type: ignore[misc]
     _one_by_one()
@@ -75,20 +73,22 @@ def seq_from_a_sequence() -> None:
     from realtime import rooms, writing  # noqa: PLC0415
     from realtime.models import Room  # noqa: PLC0415
 
-    write_all, lock, drawn = writing.write_all, rooms.lock, threading.local()
+    write_all, lock_all, drawn = writing.write_all, rooms.lock_all, threading.local()
 
-    def with_number(room_id: int) -> Room:
-        room = lock(room_id)
-        room.head = getattr(drawn, "seq", room.head + 1) - 1
-        return room
+    def with_numbers(room_ids: Collection[int], **options: Any) -> dict[int, Room]:
+        locked = lock_all(room_ids, **options)
+        for room in locked.values():
+            room.head = drawn.seq - 1
+        return locked
 
-    def broken(room_id: int, wishes: Sequence[writing.Wish]) -> list[writing.Outcome]:
+    def broken(asked: Sequence[writing.Asked], *, waits: bool = True) -> list[writing.Outcome]:
+        [(room_id, _wish)] = asked
         with transaction.atomic():
             Room.objects.filter(pk=room_id).update(head=F("head") + 1)
             drawn.seq = Room.objects.values_list("head", flat=True).get(pk=room_id)
-        return write_all(room_id, wishes)
+        return write_all(asked, waits=waits)
 
-    rooms.lock, writing.write_all = with_number, broken
+    rooms.lock_all, writing.write_all = with_numbers, broken
     _one_by_one()
 
 
@@ -117,7 +117,7 @@ def _one_by_one() -> None:
     from realtime import hub, threads, writing  # noqa: PLC0415
 
     async def write(_hub: hub.Hub, room_id: int, wish: writing.Wish) -> writing.Written:
-        [outcome] = await threads.in_thread(writing.write_all)(room_id, [wish])
+        [outcome] = await threads.in_thread(writing.write_all)([(room_id, wish)])
         if isinstance(outcome, Exception):
             raise outcome
         return outcome

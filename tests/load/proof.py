@@ -3,9 +3,12 @@
 Pure functions over plain rows: nothing here asks a server or a database. A violation is named for what it breaks:
 
 - log: seqs are not dense, or n is not the number of messages so far
-- acknowledged: a key that was acknowledged is not in the log exactly once, at the seq that was said
+- lost, doubled: a key that was acknowledged is not in the log, or more than once
+- acknowledged: it is there and not at the seq that was said
+- unanswered: something that was sent again and again was neither acknowledged nor refused
 - refused: a key that was refused was in the log already; or refused though nothing spoke against it
 - order: a client's view is not one contiguous slice, or an entry came that is not the log's
+- gap: a line that was live left something out
 - rights: something was heard that was written after the member had left
 - state: what a client shows of a message is not what it is
 - unread: a number of unread messages that a count does not give
@@ -188,9 +191,9 @@ def acknowledged_is_kept(truth: Truth, ops: list[tuple[str, Op]]) -> Iterator[Vi
         rows = places[op.room, me, op.key]
         name = f"{op.frame['type']} {op.key} of {me} in {op.room}"
         if len(rows) > 1:
-            yield Violation("acknowledged", f"{name} is in the log {len(rows)} times")
+            yield Violation("doubled", f"{name} is in the log {len(rows)} times")
         if not op.oks and not op.error:
-            yield Violation("acknowledged", f"{name} was never answered")
+            yield Violation("unanswered", name)
         for _at, seq, n, is_known in op.oks:
             row = rows[0] if rows else None
             if row is None and op.frame["type"] == "react" and is_known:
@@ -204,7 +207,7 @@ def acknowledged_is_kept(truth: Truth, ops: list[tuple[str, Op]]) -> Iterator[Vi
                 ):
                     yield Violation("acknowledged", f"{name} was said to be {seq}, which is {row}")
             elif row is None:
-                yield Violation("acknowledged", f"{name} was acknowledged as {seq} and is not in the log")
+                yield Violation("lost", f"{name} was acknowledged as {seq} and is not in the log")
             elif (row.seq, row.n) != (seq, n):
                 yield Violation(
                     "acknowledged", f"{name} was acknowledged as {seq}, {n}; it is {row.seq}, {row.n}"
@@ -349,7 +352,7 @@ def line_was_civil(talker: Talker) -> Iterator[Violation]:
         if code in ONLY_AFTER_THE_PERSON_ACTS:
             yield Violation("line", f"{talker.name}: closed with {code}")
     for gap in talker.gaps:
-        yield Violation("order", f"{talker.name}: a live line left something out in {gap}")
+        yield Violation("gap", f"{talker.name}: a live line left something out in {gap}")
     for frame in talker.torn:
         yield Violation(
             "order", f"{talker.name}: a sync in {frame['room']} after {frame['after']} is not contiguous"

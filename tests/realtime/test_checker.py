@@ -46,10 +46,10 @@ def test_a_restart_under_load_says_goodbye_and_loses_nothing() -> None:
 @pytest.mark.parametrize(
     ("mistake", "seen_as"),
     [
-        ("ack-before-commit", "acknowledged"),
-        ("key-before-lock", "acknowledged"),
+        ("ack-before-commit", "lost"),
+        ("key-before-lock", "doubled"),
         ("seq-from-a-sequence", "log"),
-        ("read-before-subscribe", "order"),
+        ("read-before-subscribe", "gap"),
     ],
 )
 def test_a_log_with_a_mistake_does_not_pass(mistake: str, seen_as: str) -> None:
