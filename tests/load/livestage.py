@@ -174,6 +174,6 @@ def staged(says: Any) -> Iterator[Stage]:
             all_of_it.callback(os.sched_setaffinity, 0, before)
         var = Path(all_of_it.enter_context(tempfile.TemporaryDirectory(prefix="circles-live-")))
         folder = all_of_it.enter_context(services.a_folder(user))
-        postgresql = all_of_it.enter_context(services.postgresql(folder, user, durable=True))
-        redis = all_of_it.enter_context(services.redis_server(folder, user))
+        postgresql = all_of_it.enter_context(services.postgresql(folder, user, durable=True)).url
+        redis = all_of_it.enter_context(services.redis_server(folder, user)).url
         yield Stage(var, folder, postgresql, redis, says)
