@@ -55,5 +55,6 @@ def test_a_restart_under_load_says_goodbye_and_loses_nothing() -> None:
 def test_a_log_with_a_mistake_does_not_pass(mistake: str, seen_as: str) -> None:
     ended = check("--stack", stack(), "--broken", mistake, "--only-lines", "--patience", "2", seconds="4")
     assert ended.returncode == 1, ended.stdout[-4000:] + ended.stderr[-4000:]
+    assert "\n{\n" in ended.stdout, ended.stdout[-2000:] + ended.stderr[-4000:]
     figures = json.loads(ended.stdout[ended.stdout.rindex("\n{\n") :])
     assert figures["violations"].get(seen_as), figures
