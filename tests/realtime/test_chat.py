@@ -378,7 +378,7 @@ def test_without_the_lock_senders_collide(monkeypatch: pytest.MonkeyPatch):
 
         said = at_once(look_first)
     else:
-        monkeypatch.setattr(rooms, "lock", lambda pk: Room.objects.get(pk=pk))
+        monkeypatch.setattr(rooms, "lock_all", lambda pks, **_more: Room.objects.in_bulk(pks))
         said = at_once(lambda number: say(people[number], room))
 
     assert any(isinstance(answer, Exception) for answer in said)
