@@ -136,7 +136,7 @@ class RoomList(_Rooms, generics.ListAPIView[Participant]):
 
 class QuietSerializer(serializers.Serializer[Any]):
     muted = fields.Flag(
-        help_text="Whether what is new is counted apart, quietly. Who names you gets through."
+        required=False, help_text="Whether what is new is counted apart, quietly. Who names you gets through."
     )
 
 
@@ -152,7 +152,8 @@ class RoomDetail(_Rooms, generics.RetrieveAPIView[Participant]):
         conversations.here(request.user, pk)  # not there before not right
         form = QuietSerializer(data=request.data)
         form.is_valid(raise_exception=True)
-        conversations.mute(request.user, pk, form.validated_data["muted"])
+        if "muted" in form.validated_data:
+            conversations.mute(request.user, pk, form.validated_data["muted"])
         return self.get(request, pk=pk)
 
 

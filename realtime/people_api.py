@@ -115,18 +115,8 @@ class BlockSerializer(serializers.Serializer[Block]):
         return ids.encode(row.blocked_id)
 
 
-class MemberId(fields.Text):
-    """The id of a member; read as the key of the row."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        try:
-            return ids.decode(super().to_internal_value(data))
-        except ValueError:
-            return 0  # nobody: what is not there and what is not yours look alike
-
-
 class NewBlockSerializer(serializers.Serializer[Any]):
-    member = MemberId(help_text="Id of the member to block.")
+    member = fields.PublicId(help_text="Id of the member to block.")
 
 
 class Blocks(generics.ListAPIView[Block]):

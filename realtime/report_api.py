@@ -3,15 +3,13 @@
 from typing import Any
 
 from django.db.models import QuerySet
-from django.utils.translation import gettext as _
-from drf_spectacular.utils import extend_schema, extend_schema_field
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema, extend_schema_field
 from rest_framework import generics, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from realtime import fields, frames, ids, reports
 from realtime.models import Complaint
-from realtime.people_api import MemberId
 
 
 class ReportSerializer(serializers.Serializer[Complaint]):
@@ -40,19 +38,25 @@ class ReportSerializer(serializers.Serializer[Complaint]):
         return "open" if row.report.decided_at is None else "dealt_with"
 
 
-class NewReportSerializer(serializers.Serializer[Any]):
-    """A message (`seq`) or a person (`member`) of a room you are in."""
-
-    room = MemberId(help_text="Id of the room.")
-    seq = fields.Whole(required=False, min_value=1, max_value=frames.MAX_SEQ)
-    member = MemberId(required=False, help_text="Id of the person, when no message is meant.")
+class _NewReportSerializer(serializers.Serializer[Any]):
+    room = fields.PublicId(help_text="Id of the room, which you are in.")
     reason = serializers.ChoiceField(choices=[*reports.REASONS])
     text = fields.Text(required=False, allow_blank=True, default="", max_length=reports.MAX_TEXT)
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if ("seq" in attrs) == ("member" in attrs):
-            raise serializers.ValidationError({"seq": [_("Name a message or a person, one of the two.")]})
-        return attrs
+
+class NewMessageReportSerializer(_NewReportSerializer):
+    """A message of the room."""
+
+    seq = fields.Whole(min_value=1, max_value=frames.MAX_SEQ)
+
+
+class NewPersonReportSerializer(_NewReportSerializer):
+    """A person of the room, when no message is meant."""
+
+    member = fields.PublicId(help_text="Id of the person.")
+
+
+NEW = [NewMessageReportSerializer, NewPersonReportSerializer]
 
 
 class Reports(generics.ListAPIView[Complaint]):
@@ -66,11 +70,13 @@ class Reports(generics.ListAPIView[Complaint]):
         return reports.of_reporter(self.request.user)
 
     @extend_schema(
-        request=NewReportSerializer, responses={201: ReportSerializer}, operation_id="reports_create"
+        request=PolymorphicProxySerializer("NewReport", NEW, resource_type_field_name=None),
+        responses={201: ReportSerializer},
+        operation_id="reports_create",
     )
     def post(self, request: Request) -> Response:
         """Report a message or a person. Reported before and not dealt with yet: your report is changed."""
-        form = NewReportSerializer(data=request.data)
+        form = NEW["seq" not in request.data](data=request.data)
         form.is_valid(raise_exception=True)
         asked = form.validated_data
         how = (asked["reason"], asked["text"])

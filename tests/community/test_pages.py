@@ -56,7 +56,7 @@ def crowd(size: int, member: Member) -> Circle:
         ("/me/household/", 8),
         ("/circles/", 6),
         ("/circles/?near=home&q=circle", 6),
-        ("/circles/{circle}/", 8),
+        ("/circles/{circle}/", 9),
         ("/me/profile/", 6),
     ],
 )

@@ -16,9 +16,9 @@ from community.models import Erasure, Member, Role
 from events import checkin, desk, hosting, registration
 from events.checkin import DeviceClock
 from events.registration import Person, register
-from realtime import chat
+from realtime import chat, direct, moderation, reports, rooms
 from realtime.clock import now
-from realtime.models import Mail, MailedKey
+from realtime.models import Mail, MailedKey, Report
 from tests.events.doors import code, gate, reading
 from tests.factories import make_centre, make_circle, make_event, make_host, make_manager, make_member
 
@@ -92,7 +92,21 @@ def every_mail() -> None:
     roles.withdraw(manager, centre.pk, ben.pk)
     entry, _known = chat.post(ana, circle.room.pk, "Rude", uuid4())
     chat.hide(host, circle.room.pk, entry.seq, uuid4(), "Not kind")
+    talk(host, circle.room, ana)
     leave_and_come_back_never()
+
+
+def talk(host: Member, room: Any, ana: Member) -> None:
+    """Ask, agree, report, remove, let in again."""
+    cleo = make_member()
+    rooms.enter(room, cleo)
+    direct.ask(cleo, ana.pk)
+    direct.accept(ana, direct.requests_to(ana).get().pk)
+    entry, _known = chat.post(ana, room.pk, "Ruder", uuid4())
+    reports.report_message(cleo, room.pk, entry.seq, "rude")
+    reports.decide(host, Report.objects.get(), "nothing", "Not so bad")
+    moderation.remove(host, room.pk, cleo.pk, "Too loud")
+    moderation.readmit(host, room.pk, cleo.pk)
 
 
 def leave_and_come_back_never() -> None:

@@ -57,7 +57,10 @@ class Cut:
         """Listen until the entry `until` was heard."""
         assert self.tab is not None
         while self.cursor < until:
-            frame = await self.tab.next("sync", "entry")
+            frame = await self.tab.next("sync", "entry", "head")
+            if frame["type"] == "head":  # the window is full
+                await self.tab.send(type="sync", room=self.room.public_id, after=self.cursor)
+                continue
             self.heard += frame["entries"] if frame["type"] == "sync" else [frame]
             if frame.get("more"):
                 await self.tab.send(type="sync", room=self.room.public_id, after=self.cursor)
