@@ -15,7 +15,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSe
 from drf_spectacular.openapi import AutoSchema as SpectacularSchema
 from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, PolymorphicProxySerializer
 from rest_framework.generics import GenericAPIView
 from rest_framework.permissions import AllowAny
 
@@ -98,7 +98,8 @@ class AutoSchema(SpectacularSchema):
         if getattr(serializer, "sent_whole", False):
             self.method = "PUT"
         try:
-            return super()._get_request_for_media_type(serializer, direction)  # type: ignore[no-untyped-call]
+            schema, is_required = super()._get_request_for_media_type(serializer, direction)  # type: ignore[no-untyped-call]
+            return schema, is_required or isinstance(serializer, PolymorphicProxySerializer)
         finally:
             self.method = method
 
