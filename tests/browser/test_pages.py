@@ -141,7 +141,7 @@ def test_what_needs_script_says_so(visit: Visit):
     visitor = visit(javascript=False)
     visitor.sign_in("host")
     page = visitor.goto("/chat/")
-    page.locator('main a[href^="/chat/"]').first.click()
+    page.locator('.chat-list a').first.click()
     assert page.locator("noscript").inner_text().strip()
     page = visitor.goto("/events/mine/")
     page.locator('main a[href$="/guests/"]').first.click()
