@@ -42,7 +42,7 @@ LINKED_PAGES = {
     "member": [
         ("/events/", 'main a[href^="/events/"]:not([href*="?"]):not([href$="/mine/"])'),
         ("/circles/", 'main .circlecard a[href^="/circles/"]'),
-        ("/chat/", 'main a[href^="/chat/"]'),
+        ("/chat/", ".chat-list a"),
         ("/events/mine/", 'main a[href^="/registrations/"]'),
     ],
     "host": [
@@ -141,7 +141,7 @@ def test_what_needs_script_says_so(visit: Visit):
     visitor = visit(javascript=False)
     visitor.sign_in("host")
     page = visitor.goto("/chat/")
-    page.locator('.chat-list a').first.click()
+    page.locator(".chat-list a").first.click()
     assert page.locator("noscript").inner_text().strip()
     page = visitor.goto("/events/mine/")
     page.locator('main a[href$="/guests/"]').first.click()

@@ -37,7 +37,7 @@ def live_through_a_day(visitor: Visitor) -> str:
     visitor.page.wait_for_function("navigator.serviceWorker.controller !== null")
     visitor.page.reload()  # now through the service worker, which keeps it
     visitor.page.locator(".ticket__code svg").wait_for()
-    visitor.goto("/chat/").locator('main a[href^="/chat/"]').first.click()
+    visitor.goto("/chat/").locator(".chat-list a").first.click()
     visitor.page.locator(".chat-log [data-seq]").first.wait_for()  # drawn by the script
     draft = "a draft nobody has seen"
     visitor.page.locator("textarea").fill(draft)
@@ -73,7 +73,7 @@ def test_what_waits_to_be_sent_is_not_thrown_away_unasked(visit: Visit):
     visitor = visit()
     visitor.sign_in("member")
     page = visitor.goto("/chat/")
-    page.locator('main a[href^="/chat/"]').first.click()
+    page.locator(".chat-list a").first.click()
     page.locator("textarea").wait_for()
     page.evaluate(
         """async () => {
