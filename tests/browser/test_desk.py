@@ -130,7 +130,7 @@ def hide_a_message(manager: Visitor, page: Page) -> None:
     """In the first room with a message of somebody else."""
     press(page, "Chat")
     page.wait_for_url("**/chat/")
-    page.locator("main a[href^='/chat/']").first.focus()
+    page.locator(".chat-list a").first.focus()
     page.keyboard.press("Enter")
     other = page.locator(".chat-message:not(.chat-message--mine)").last
     words = other.locator("[data-text]").inner_text()
