@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from community import audit, circles, forms, households, matching, members, places, sign_ins, texts
 from community.models import Circle, Member, Profile
 from community.models.places import towns_within
+from realtime.people_views import page_number
 
 PAGE_SIZE = 24
 SCREENS = (forms.NameForm, forms.LanguagesForm, forms.TownsForm, forms.InterestsForm)
@@ -283,8 +284,7 @@ def circle_list(request: HttpRequest) -> HttpResponse:
         around = form.centre_of_search()
         if around:
             found = found.filter(place__in=towns_within(around.lat, around.lon, form.within_km()))
-    page = request.GET.get("page", "1")
-    number = min(int(page), 1000) if page.isascii() and page.isdigit() and int(page[:6]) else 1
+    number = page_number(request)
     rows = list(found[(number - 1) * PAGE_SIZE : number * PAGE_SIZE + 1])
     cards = [(circle, matching.nearest_km(home, circle.place)) for circle in rows[:PAGE_SIZE]]
     context = {

@@ -23,9 +23,9 @@ from events.models import Event
 from events.models.event import EventQuerySet
 from events.views import member_of, put
 from realtime import clock, report_views, reports
+from realtime.people_views import page_number
 
 PAGE_SIZE = 50
-MOST_PAGES = 2000
 STATES = {"coming": gettext_lazy("To come"), "past": gettext_lazy("Past"), "drafts": gettext_lazy("Drafts")}
 
 
@@ -55,11 +55,6 @@ def _page(request: HttpRequest, role: Role, template: str, status: int = 200, **
     is_manager = role.kind == Role.Kind.MANAGER
     context = {"nav": "desk", "centre": role.centre, "is_manager": is_manager}
     return render(request, f"desk/{template}.html", context | given, status=status)
-
-
-def _number_of(request: HttpRequest) -> int:
-    text = request.GET.get("page", "")
-    return min(max(1, int(text)), MOST_PAGES) if text.isascii() and text.isdigit() and len(text) < 6 else 1
 
 
 def _sliced(rows: QuerySet[Any], number: int) -> dict[str, Any]:
@@ -101,7 +96,7 @@ def people(request: HttpRequest, slug: str) -> HttpResponse:
     role = at.desk_for(member_of(request), slug)
     words = request.GET.get("q", "").strip()[:100]
     found = at.found_in(at.people_of(role.centre), words).select_related("profile")
-    return _page(request, role, "people", here="people", q=words, **_sliced(found, _number_of(request)))
+    return _page(request, role, "people", here="people", q=words, **_sliced(found, page_number(request)))
 
 
 @login_required
@@ -193,7 +188,7 @@ def events(request: HttpRequest, slug: str) -> HttpResponse:
     show = request.GET.get("show", "coming")
     show = show if show in STATES else "coming"
     found = _shown(at.events_of(role.centre), show).for_list()
-    rows = _sliced(found, _number_of(request))
+    rows = _sliced(found, page_number(request))
     return _page(request, role, "events", here="events", show=show, states=STATES.items(), **rows)
 
 
@@ -260,7 +255,7 @@ def mails(request: HttpRequest, slug: str) -> HttpResponse:
         verbs[name](role.member, role.centre, int(mail_id[:18]))
         messages.success(request, _("Done."))
         return redirect("desk_mails", slug)
-    rows = _sliced(at.failed_mails(role.centre), _number_of(request))
+    rows = _sliced(at.failed_mails(role.centre), page_number(request))
     return _page(request, role, "mails", here="mails", **rows)
 
 
@@ -271,7 +266,7 @@ def log(request: HttpRequest, slug: str) -> HttpResponse:
     role = at.desk_for(member_of(request), slug)
     if role.kind != Role.Kind.MANAGER:
         raise PermissionDenied(_("Only a manager of the centre can do this."))
-    rows = _sliced(audit.at(role.centre), _number_of(request))
+    rows = _sliced(audit.at(role.centre), page_number(request))
     return _page(request, role, "log", here="log", **rows)
 
 
@@ -287,7 +282,7 @@ def report_list(request: HttpRequest, slug: str) -> HttpResponse:
     role = at.desk_for(member_of(request), slug)
     is_decided = request.GET.get("show") == "decided"
     found = at.reports_of(role.centre).exclude(about=role.member).filter(decided_at__isnull=not is_decided)
-    rows = _sliced(reports.for_list(found), _number_of(request))
+    rows = _sliced(reports.for_list(found), page_number(request))
     return _page(request, role, "reports", here="reports", is_decided=is_decided, **rows)
 
 

@@ -15,7 +15,6 @@ from realtime.models import Entry, Mention, Room
 from realtime.writing import Message, Wish, Written
 
 MAX_TEXT = 4000
-MAX_REASON = 200
 NOBODY = "@…"  # where the name of somebody stood who is no longer there
 FORGET_AT_ONCE = 2_000  # entries in one transaction: a room is never held for long
 Kind = Entry.Kind
@@ -114,14 +113,7 @@ def hide(moderator: Any, room_id: int, seq: int, key: UUID, reason: str) -> Writ
     The author gets a mail with the reason, without the words. Raises as `post`; PermissionDenied for who does not
     look after the room; ValidationError without a reason.
     """
-    why = " ".join(reason.split())
-    if len(why) > MAX_REASON:
-        text = _("A reason can have %(limit)s characters at most.")
-        raise ValidationError(
-            {"reason": ValidationError(text, params={"limit": MAX_REASON})}, code="too_long"
-        )
-    if not why:
-        raise ValidationError({"reason": _("Say why: the author is told.")}, code="required")
+    why = rooms.reason_of(reason, _("Say why: the author is told."))
 
     def is_same(known: Entry) -> bool:
         return known.kind == Kind.DELETE and known.target == seq

@@ -96,7 +96,7 @@ def unread_total(member: Any) -> int:
     return rooms.with_mentions(_present(member)).aggregate(total=Sum(unread))["total"] or 0
 
 
-# by the member's own wish
+# ------------------------------------------------------------------------------------- by their own wish
 
 
 def step_out(member: Any, room_id: int) -> None:

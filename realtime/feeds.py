@@ -201,18 +201,12 @@ class Feed:
         if until:
             parcels, more = [parcel for parcel in parcels if parcel.seq < until], False
         room = ids.encode(self.room_id)
-        entries = [_as_heard(parcel, room, unheard) for parcel in parcels]
+        entries = [frames.as_heard(parcel, room, unheard) for parcel in parcels]
         ready = Ready(frames.joined(room, self.epoch, after, entries, more=more))
         reached = parcels[-1].seq if parcels else after
         if not (unheard or until or more) and reached == self.last and self._reaches(after):
             self._syncs[after] = ready
         return ready, reached, more
-
-
-def _as_heard(parcel: Parcel, room: str, unheard: frozenset[int]) -> str:
-    if parcel.member in unheard:
-        return frames.dumps(frames.hidden(room, parcel.seq, parcel.n))
-    return frames.as_heard(parcel.frame, unheard) if unheard else parcel.frame
 
 
 def _in_pieces(parcels: list[Parcel]) -> list[list[Parcel]]:

@@ -399,8 +399,13 @@ def joined(room: str, epoch: int, after: int, entries: Iterable[str], *, more: b
     return f"{head}{','.join(entries)}],{flags}}}"
 
 
-def as_heard(frame: str, unheard: Collection[int]) -> str:
-    """The frame of an entry without those its reader hears nothing of, in reactions and mentions."""
+def as_heard(parcel: Parcel, room: str, unheard: Collection[int]) -> str:
+    """The frame of an entry as a reader gets it who hears nothing of these: a stub when one of them wrote it, else
+    without them in reactions and mentions.
+    """
+    if parcel.member in unheard:
+        return dumps(hidden(room, parcel.seq, parcel.n))
+    frame = parcel.frame
     strangers = {ids.encode(member_id) for member_id in unheard}
     if not any(stranger in frame for stranger in strangers):
         return frame

@@ -130,7 +130,8 @@ class Bundle:
         """What a reader who has everything up to `seq` still has to hear of it."""
         seq = max(seq, self.first - 1)
         if unheard:
-            return Ready(self._written(seq, [self._as_heard(parcel, unheard) for parcel in self.parcels]))
+            heard = [frames.as_heard(parcel, self._room, unheard) for parcel in self.parcels]
+            return Ready(self._written(seq, heard))
         ready = self._ready.get(seq)
         if ready is None:
             ready = self._ready[seq] = Ready(self._written(seq, [parcel.frame for parcel in self.parcels]))
@@ -139,11 +140,6 @@ class Bundle:
     def _written(self, seq: int, entries: list[str]) -> str:
         rest = entries[seq - self.first + 1 :]
         return rest[0] if len(rest) == 1 else frames.joined(self._room, self._epoch, seq, rest)
-
-    def _as_heard(self, parcel: Parcel, unheard: frozenset[int]) -> str:
-        if parcel.member in unheard:
-            return frames.dumps(frames.hidden(self._room, parcel.seq, parcel.n))
-        return frames.as_heard(parcel.frame, unheard)
 
     def up_to(self, seq: int) -> "Bundle | None":
         """Only what comes before `seq`; None when that is nothing."""

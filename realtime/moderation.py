@@ -3,14 +3,12 @@
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from realtime import notify, rooms
 from realtime.models import Participant, Room
-
-MAX_REASON = 200
 
 
 def room_to_moderate(moderator: Any, room_id: int) -> Room:
@@ -34,7 +32,7 @@ def take_out(room: Room, member_id: int, reason: str) -> None:
     Whoever calls has asked whether this may be done. A second time nothing happens. Raises DoesNotExist of a member
     (never in the room), PermissionDenied for who looks after it, too, ValidationError on `reason`.
     """
-    why = _said(reason)
+    why = rooms.reason_of(reason, _("Say why: they are told."))
     member = (
         get_user_model()
         .objects.filter(pk__in=Participant.objects.filter(room=room, member=member_id).values("member"))
@@ -75,14 +73,3 @@ def readmit(moderator: Any, room_id: int, member_id: int) -> None:
             context={"room": room},
             member=member,
         )
-
-
-def _said(reason: str) -> str:
-    """The reason on one line. Raises ValidationError without one."""
-    why = " ".join(reason.split())
-    if not why:
-        raise ValidationError({"reason": _("Say why: they are told.")}, code="required")
-    if len(why) > MAX_REASON:
-        text = _("A reason can have %(limit)s characters at most.") % {"limit": MAX_REASON}
-        raise ValidationError({"reason": text}, code="too_long")
-    return why

@@ -16,6 +16,12 @@ from realtime.models import Room
 MOST_PAGES = 1000
 
 
+def page_number(request: HttpRequest) -> int:
+    """Which page of a list is asked for; the first where that is no number."""
+    text = request.GET.get("page", "")
+    return min(max(1, int(text)), MOST_PAGES) if text.isascii() and text.isdigit() and len(text) < 6 else 1
+
+
 @login_required
 @require_GET
 def people_page(request: HttpRequest, pk: int) -> HttpResponse:
@@ -26,10 +32,7 @@ def people_page(request: HttpRequest, pk: int) -> HttpResponse:
     member: Any = request.user
     here = conversations.here(member, pk)
     words = request.GET.get("q", "").strip()[: people.LONGEST_WORDS]
-    asked = request.GET.get("page", "")
-    number = (
-        min(max(1, int(asked)), MOST_PAGES) if asked.isascii() and asked.isdigit() and len(asked) < 6 else 1
-    )
+    number = page_number(request)
     page = people.page_of(here.room, member, words, number)
     may_moderate = rooms.may_moderate(member, here.room)
     context = {

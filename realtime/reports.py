@@ -161,7 +161,7 @@ def decide(decider: Any, report: Report, decision: str, note: str) -> None:
     if decision not in decisions_for(report):
         raise ValidationError({"decision": _("Choose what to do.")}, code="required")
     why = " ".join(note.split())
-    most = MAX_NOTE if decision == Decision.NOTHING else moderation.MAX_REASON
+    most = MAX_NOTE if decision == Decision.NOTHING else rooms.MAX_REASON
     if not why:
         raise ValidationError({"note": _("Say why in a few words.")}, code="required")
     if len(why) > most:

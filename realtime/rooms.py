@@ -12,15 +12,19 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
 
 from realtime import bus, clock, frames, statements
 from realtime.frames import Parcel, pack
 from realtime.models import Block, DirectTalk, Entry, Mention, Participant, Room, Showing, Site
 
 CHANNEL = "circles:room:"
+MAX_REASON = 200
 STEPPED_OUT, REMOVED = "stepped out", "removed"  # reasons as the log has them: everybody in the room reads it
 
 type MayModerate = Callable[[Any, int], bool]  # (member, id of the room)
@@ -63,6 +67,19 @@ def follow_removal(room: Room, member: Any) -> None:
     """Take somebody out of what the room belongs to, in the transaction that takes them out of the room."""
     for follow in _followers.get(room.kind, []):
         follow(member, room.pk)
+
+
+def reason_of(text: str, missing: str | Promise) -> str:
+    """Why somebody who looks after a room does something there, on one line. Raises ValidationError, in the words of
+    `missing` when there is none.
+    """
+    why = " ".join(text.split())
+    if not why:
+        raise ValidationError({"reason": missing}, code="required")
+    if len(why) > MAX_REASON:
+        too_long = _("A reason can have %(limit)s characters at most.") % {"limit": MAX_REASON}
+        raise ValidationError({"reason": too_long}, code="too_long")
+    return why
 
 
 def channel(room_id: int) -> str:
@@ -221,7 +238,7 @@ def unseat(locked: Room, member: Any, reason: str, out: str) -> bool:
     here = Participant.objects.filter(room=locked, member=member.pk, left_seq=None)
     if not here.update(left_seq=locked.head + 1, out=out):
         return False
-    append(locked, Entry.Kind.LEAVE, member, reason=reason[:200])
+    append(locked, Entry.Kind.LEAVE, member, reason=reason[:MAX_REASON])
     return True
 
 
@@ -335,12 +352,12 @@ def session_digest(session_key: str) -> str:
 def sign_out(member_id: int, reason: str, session_key: str = "") -> None:
     """End the member's sockets (close code 4001): of one session when its key is given, else all of them."""
     word = session_digest(session_key) if session_key else ""
-    tell_hubs(_member(member_id), Entry.Kind.SIGN_OUT, reason=reason[:200], text=word)
+    tell_hubs(_member(member_id), Entry.Kind.SIGN_OUT, reason=reason[:MAX_REASON], text=word)
 
 
 def suspend(member_id: int, reason: str) -> None:
     """End all of the member's sockets for good (close code 4403)."""
-    tell_hubs(_member(member_id), Entry.Kind.SUSPEND, reason=reason[:200])
+    tell_hubs(_member(member_id), Entry.Kind.SUSPEND, reason=reason[:MAX_REASON])
 
 
 def tell_hubs(member: Any, kind: Entry.Kind, **fields: Any) -> None:

@@ -17,7 +17,7 @@ from django.utils.crypto import constant_time_compare
 
 from community import sign_ins
 from community.models import ApiToken, Member
-from config import direct, locks, sessions
+from config import locks, sessions, wire
 from config.session_store import SessionStore
 from realtime import clock
 from realtime.hub import tokens_are_checked_by
@@ -47,8 +47,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     elif cookie := session_cookie(headers.get("cookie", "")):
         member = await _by_session.ask(cookie)
         session_key = cookie if member else ""
-    wire = direct.wire_of(send)
-    here = scope | {"user": member, "session_key": session_key, "token": token, "wire": wire}
+    here = scope | {"user": member, "session_key": session_key, "token": token, "wire": wire.wire_of(send)}
     await Socket(here, send).run(receive)
 
 
