@@ -37,6 +37,7 @@ let stopped = 0;
 let refs = 0;
 let lastHeard = 0;
 let sending = null;
+let isMore = false;
 let polling = 0;
 let isSlow = false; // no socket opens, but plain requests come through
 
@@ -64,10 +65,18 @@ async function retry(key) {
 
 // One at a time, oldest first: what was written first is said first.
 function flush() {
-  if (welcomed || isSlow) sending ??= alone(flushAll).finally(() => (sending = null));
+  if (!welcomed && !isSlow) return;
+  if (sending) isMore = true; // it may have looked for the last time already
+  else sending = alone(flushAll).finally(flushed);
+}
+
+function flushed() {
+  sending = null;
+  if (isMore) flush();
 }
 
 async function flushAll() {
+  isMore = false;
   while (welcomed || isSlow) {
     const message = (await queued()).find((one) => !one.failed);
     if (!message) return;
