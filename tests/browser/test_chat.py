@@ -103,6 +103,7 @@ def test_a_name_behind_an_at_is_found_by_keyboard_and_told_to_whom_it_means(visi
     amara.keyboard.press("Enter")
     amara.locator("#text").press_sequentially("are you coming?")
     amara.keyboard.press("Enter")
+    expect(amara.locator(f'[data-last-room="{room}"]')).to_have_text(re.compile("^You: Hello @Priya"))
 
     expect(amara.locator(".chat-named").last).to_have_text(re.compile("@Priya"))
     expect(priya.locator("[data-unread]:visible").first).to_be_visible()  # live, on every page

@@ -114,9 +114,12 @@ circles.on("entry", here((entry) => {
   if (!queue.length) requestAnimationFrame(() => shown(() => queue.splice(0).forEach(take)));
   queue.push(entry);
 }));
-circles.on("entry", ({ kind, room, body }) => {
+circles.on("entry", ({ kind, room, author, body }) => {
   const last = document.querySelector(`[data-last-room="${CSS.escape(room)}"]`);
-  if (last && kind === "message" && body) last.textContent = body.text.slice(0, 80);
+  if (!last || kind !== "message" || !body) return;
+  const { you, direct } = last.dataset;
+  const who = author?.id === say.me ? you : direct === undefined ? author?.name : "";
+  last.textContent = `${who ? `${who}: ` : ""}${body.text.slice(0, 80)}`;
 });
 circles.on("reset", here(() => location.reload()));
 // Somebody has gone for good, and their words with them: what is drawn here is no longer so.
