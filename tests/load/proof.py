@@ -26,7 +26,8 @@ from itertools import pairwise
 from typing import Any
 
 from chaos import Fault
-from talker import Op, Talker, View
+from talker import Op, Talker
+from view import View
 
 LATE_S, END_S = 2.0, 10.0
 ONLY_AFTER_THE_PERSON_ACTS = {4001, 4009, 4400, 4403, 4406}

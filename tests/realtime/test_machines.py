@@ -28,7 +28,7 @@ LOAD = str(Path(__file__).resolve().parents[1] / "load")
 if LOAD not in sys.path:
     sys.path.append(LOAD)
 
-from talker import View  # noqa: E402 - the client that the checker proves everything with
+from view import View  # noqa: E402 - the client that the checker proves everything with
 
 EMOJI = ["👍", "🎉"]
 TEXTS = ["hello", "tot straks", "à demain"]
