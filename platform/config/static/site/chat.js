@@ -13,6 +13,7 @@ const MAX_BEYOND = 300;
 
 const messages = new Map(); // seq or, while it is on its way, key → message
 const notes = new Map(); // joins and leaves, by seq
+const changes = new Map(); // seq of a message → its changes since: history that was read before them may come after
 const readBefore = Number(say.read);
 // What is drawn: everything from `first` to `last`; older and newer ones exist or not. While newer ones exist, what
 // comes in waits in `beyond`.
@@ -40,7 +41,10 @@ function take(entry) {
     if (stretch.newer) return undefined;
     const text = kind === "join" ? say.joined : say.left;
     notes.set(seq, { seq, at: entry.at, note: text.replace("{name}", entry.author?.name ?? say.nobody) });
-  } else if (kind !== "hidden") change(entry, messages.get(body?.seq) ?? stretch.beyond.find((one) => one.seq === body?.seq));
+  } else if (kind !== "hidden" && body?.seq) {
+    changes.set(body.seq, [...(changes.get(body.seq) ?? []), entry]);
+    change(entry, messages.get(body.seq) ?? stretch.beyond.find((one) => one.seq === body.seq));
+  }
   if (!stretch.newer) stretch.last = Math.max(stretch.last, seq);
   return undefined;
 }
@@ -61,6 +65,7 @@ function load(entry) {
   const edited = entry.edited ?? (messages.get(seq)?.edited || false);
   messages.set(seq, { ...entry, isNewHere, edited });
   redraw(messages.get(seq));
+  for (const one of changes.get(seq) ?? []) change(one, messages.get(seq));
 }
 
 function change({ kind, seq, body, author }, message) {
