@@ -126,8 +126,7 @@ def lock_all(room_ids: Collection[int], *, waits: bool = True) -> dict[int, Room
 
     `waits`: not so, those which another transaction holds are left out, too.
     """
-    locked = Room.objects.select_for_update(skip_locked=not waits)
-    return {room.pk: room for room in locked.filter(pk__in=room_ids).order_by("pk")}
+    return {room.pk: room for room in statements.lock(room_ids, waits=waits)}
 
 
 class Pen:

@@ -3,7 +3,8 @@
 what a message costs. Everything else asks the ORM.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from itertools import batched
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -15,7 +16,8 @@ from realtime.models import Entry, Participant, Room
 ENTRY, PARTICIPANT, ROOM = (f'"{model._meta.db_table}"' for model in (Entry, Participant, Room))
 FIELDS = [field for field in Entry._meta.concrete_fields if not field.primary_key]
 COLUMNS = ", ".join(f'"{field.column}"' for field in FIELDS)
-INSERT = f"INSERT INTO {ENTRY} ({COLUMNS}) VALUES ({', '.join(['%s'] * len(FIELDS))})"
+ROOM_COLUMNS = ", ".join(f'"{field.column}"' for field in Room._meta.concrete_fields)
+AT_ONCE = 500  # rows in one statement: SQLite takes 32,766 values
 PREPARED = [
     field if isinstance(field, DateTimeField | UUIDField) else None for field in FIELDS
 ]  # the others are given as they are
@@ -49,27 +51,67 @@ def entries_with(keys: Iterable[tuple[int, int, UUID]]) -> dict[tuple[int, int, 
     return {(entry.room_id, entry.author_id or 0, entry.key): entry for entry in known if entry.key}
 
 
-def seats(members: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Seat]:
-    """Of these (room, member), who is in it now. One query."""
-    condition, values = _any(["room_id", "member_id"], list(members))
+def seats(places: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Seat]:
+    """Of these (room, member), who is in it now, held until the transaction ends. One query, always in one order.
+
+    200 at most: SQLite takes a condition of a thousand parts.
+    """
+    condition, values = _any(["room_id", "member_id"], list(places))
+    how = " FOR UPDATE" if connection.features.has_select_for_update else ""
     with connection.cursor() as cursor:
         cursor.execute(
             'SELECT "room_id", "member_id", "id", "read_seq", "read_n" '
-            f'FROM {PARTICIPANT} WHERE "left_seq" IS NULL AND {condition}',
+            f'FROM {PARTICIPANT} WHERE "left_seq" IS NULL AND {condition} ORDER BY "id"{how}',
             values,
         )
         return {(room, member): Seat(*seat) for room, member, *seat in cursor.fetchall()}
 
 
-def append(rooms: Sequence[Room], entries: Sequence[Entry]) -> None:
-    """New entries, and the rooms' new heads. Two statements for any number. The entries get no primary key."""
-    rows = [_row(entry) for entry in entries]
+def messages_up_to(places: Collection[tuple[int, int]]) -> dict[tuple[int, int], int]:
+    """Of these (room, seq), how many messages the log held with that entry. One query, none for none; 200 at most."""
+    if not places:
+        return {}
+    condition, values = _any(["room_id", "seq"], list(places))
     with connection.cursor() as cursor:
-        cursor.executemany(
-            f'UPDATE {ROOM} SET "head" = %s, "n" = %s WHERE "id" = %s',
-            [(room.head, room.n, room.pk) for room in rooms],
-        )
-        cursor.executemany(INSERT, rows)
+        cursor.execute(f'SELECT "room_id", "seq", "n" FROM {ENTRY} WHERE {condition}', values)
+        return {(room, seq): n for room, seq, n in cursor.fetchall()}
+
+
+def lock(room_ids: Collection[int], *, waits: bool) -> list[Room]:
+    """These rooms, locked until the transaction ends, always in one order. Not `waits`: without those that are held.
+
+    One query. On SQLite the transaction itself is the lock.
+    """
+    if not room_ids:
+        return []
+    marks, how = ", ".join(["%s"] * len(room_ids)), ""
+    if connection.features.has_select_for_update:
+        how = " FOR UPDATE" if waits else " FOR UPDATE SKIP LOCKED"
+    query = f'SELECT {ROOM_COLUMNS} FROM {ROOM} WHERE "id" IN ({marks}) ORDER BY "id"{how}'
+    return list(Room.objects.raw(query, list(room_ids)))
+
+
+def append(rooms: Sequence[Room], entries: Sequence[Entry]) -> None:
+    """New entries, and the rooms' new heads. Two statements for any usual number. The entries get no primary key."""
+    _set(ROOM, ("head", "n"), [(room.pk, room.head, room.n) for room in rooms])
+    one = f"({', '.join(['%s'] * len(FIELDS))})"
+    with connection.cursor() as cursor:
+        for some in batched(entries, AT_ONCE, strict=False):
+            values = [value for entry in some for value in _row(entry)]
+            cursor.execute(f"INSERT INTO {ENTRY} ({COLUMNS}) VALUES {', '.join([one] * len(some))}", values)
+
+
+def _set(table: str, columns: tuple[str, str], rows: Sequence[tuple[int, int, int]]) -> None:
+    """Give the row of each primary key its two numbers."""
+    one, other = columns
+    with connection.cursor() as cursor:
+        for some in batched(sorted(rows), AT_ONCE, strict=False):  # always in one order
+            new = ", ".join(["(%s, %s, %s)"] * len(some))
+            cursor.execute(
+                f'WITH new(pk, one, other) AS (VALUES {new}) UPDATE {table} SET "{one}" = new.one, "{other}" = new.other '
+                f'FROM new WHERE {table}."id" = new.pk',
+                [value for row in some for value in row],
+            )
 
 
 def _row(entry: Entry) -> list[Any]:
@@ -82,10 +124,4 @@ def _row(entry: Entry) -> list[Any]:
 
 def have_read(readers: Iterable[Seat]) -> None:
     """How far these have read. One statement for any number."""
-    rows = sorted((seat.pk, seat.read_seq, seat.read_n) for seat in readers)  # always in one order
-    if rows:
-        with connection.cursor() as cursor:
-            cursor.executemany(
-                f'UPDATE {PARTICIPANT} SET "read_seq" = %s, "read_n" = %s WHERE "id" = %s',
-                [(seq, n, pk) for pk, seq, n in rows],
-            )
+    _set(PARTICIPANT, ("read_seq", "read_n"), list(readers))

@@ -280,6 +280,24 @@ def test_a_room_without_an_entry_can_be_read():
     assert (here.read_seq, here.read_n) == (0, 0)
 
 
+@pytest.mark.parametrize("how_many", [1, 30])
+def test_what_many_have_read_is_written_at_once(django_assert_num_queries: Any, how_many: int):
+    writer, *members = (make_member() for _ in range(1 + how_many))
+    reached = {make_room(writer, *members): 1, make_room(writer, *members): 2}
+    for room in reached:
+        for _ in range(3):
+            say(writer, room)
+    reads = [(member.pk, room.pk, seq) for member in members for room, seq in reached.items()]
+    with django_assert_num_queries(6):  # heads, seats, numbers, the new places, BEGIN and COMMIT
+        marks.mark_all_read(reads)
+    nobody = [(10**9 + number, room.pk, 1) for number in range(1500)]
+    marks.mark_all_read(nobody)  # no query is too large
+
+    for room, seq in reached.items():
+        here = Participant.objects.filter(room=room, member__in=members)
+        assert list(here.values_list("read_seq", "read_n")) == [(seq, seq)] * how_many
+
+
 def test_entering_twice_is_entering_once_and_coming_back_starts_at_the_head():
     ana, bo = make_member(), make_member()
     room = rooms.open(Room.Kind.CIRCLE, "Walkers")
