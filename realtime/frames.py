@@ -185,16 +185,34 @@ class Form:
     def of(cls, raw: Mapping[str, Any]) -> "Form":
         """The form in a JSON object. Raises ValidationError (bad_field)."""
         values: dict[str, Any] = {}
-        for item in fields(cls):
-            value = raw.get(item.name)
+        for name, read, is_needed in _readers(cls):
+            value = raw.get(name)
             if value is not None:
                 try:
-                    values[item.name] = item.metadata["read"](value)
+                    values[name] = read(value)
                 except (ValueError, RecursionError) as wrong:
-                    raise bad_field(item.name) from wrong
-            elif item.default is MISSING and item.default_factory is MISSING:
-                raise bad_field(item.name)
+                    raise bad_field(name) from wrong
+            elif is_needed:
+                raise bad_field(name)
         return cls(**values)
+
+
+type Reader = tuple[
+    str, Callable[[object], Any], bool
+]  # a field's name, how it is read, whether it must be there
+
+
+_known: dict[type, tuple[Reader, ...]] = {}
+
+
+def _readers(form: type[Form]) -> tuple[Reader, ...]:
+    """The fields of a form, looked up once."""
+    if form not in _known:
+        _known[form] = tuple(
+            (item.name, item.metadata["read"], item.default is MISSING and item.default_factory is MISSING)
+            for item in fields(form)
+        )
+    return _known[form]
 
 
 @dataclass(frozen=True, kw_only=True)

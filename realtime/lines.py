@@ -53,6 +53,12 @@ class Wire(Protocol):
     def waiting(self) -> int:
         """How many bytes the other end has not taken yet."""
 
+    def hear(self, handle: Callable[[str], None]) -> None:
+        """From here on give the texts of whole messages to `handle` at once, where that can be done."""
+
+    def end(self) -> None:
+        """Give nothing more to anybody."""
+
 
 class Line:
     """One socket as the hub sees it. `put` and `close` never wait and never raise."""
@@ -71,7 +77,7 @@ class Line:
         self.last_sign = monotonic()
         self.is_open = True
         self._send = send
-        self._wire: Wire | None = more.get("wire")
+        self.wire: Wire | None = more.get("wire")
         self._waiting: deque[Message] = deque()
         self._waiting_bytes = 0
         self._writer: asyncio.Task[None] | None = None
@@ -81,7 +87,7 @@ class Line:
         if not self.is_open:
             return
         if isinstance(frame, Ready):
-            if self._wire is not None and not self._waiting and self._wire.write(frame.bytes):
+            if self.wire is not None and not self._waiting and self.wire.write(frame.bytes):
                 return
             frame = frame.text
         self._push({"type": "websocket.send", "text": frame}, len(frame))
@@ -95,7 +101,7 @@ class Line:
     @property
     def is_choked(self) -> bool:
         """Whether more than 1 MiB waits for the server or for the other end to take it."""
-        waiting = self._waiting_bytes + (self._wire.waiting() if self._wire is not None else 0)
+        waiting = self._waiting_bytes + (self.wire.waiting() if self.wire is not None else 0)
         return waiting > MAX_BUFFERED_BYTES
 
     def _push(self, message: Message, size: int) -> None:

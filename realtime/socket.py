@@ -97,9 +97,14 @@ class Socket:
             while (message := await receive())["type"] != "websocket.disconnect":
                 self._handle_next(message)
         finally:
+            if self.line.wire is not None:
+                self.line.wire.end()
             self.line.is_open = False
             self._waiting.clear()  # nobody is there to hear the answers
             await asyncio.shield(self._handle_next({"type": "websocket.disconnect"}))
+
+    def _hear(self, text: str) -> None:
+        self._handle_next({"type": "websocket.receive", "text": text})
 
     def _handle_next(self, message: Message) -> asyncio.Task[None]:
         self._waiting.append(message)
@@ -121,6 +126,8 @@ class Socket:
         offered = self.scope.get("subprotocols", [])
         chosen = SUBPROTOCOL if SUBPROTOCOL in offered else None
         await self.send({"type": "websocket.accept", "subprotocol": chosen})
+        if self.line.wire is not None:
+            self.line.wire.hear(self._hear)
         if offered and chosen is None:
             self.line.close(WRONG_VERSION)
         elif self.member is None:

@@ -5,12 +5,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
 from time import monotonic
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from channels.db import database_sync_to_async
 from django.db import connection
 
 KEEP_S = 2.0
+QUIET_TURNS = 8
 
 _pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="sockets")
 
@@ -69,6 +71,7 @@ class Together[K, V]:
 
     async def _work(self, loop: asyncio.AbstractEventLoop) -> None:
         while waiting := self._waiting.get(loop):
+            await _all_have_come(waiting, self._at_most)
             asked = waiting[: self._at_most]
             del waiting[: self._at_most]
             try:
@@ -81,3 +84,13 @@ class Together[K, V]:
             for (_key, answer), value in zip(asked, found, strict=True):
                 if not answer.done():
                     answer.set_result(value)
+
+
+async def _all_have_come(waiting: list[Any], enough: int) -> None:
+    """Wait for those who are on their way: until nobody new has come in `QUIET_TURNS` turns of the loop, which take far
+    less time than an answer. Who was answered together asks together again, and not one half during the other's turn.
+    """
+    quiet, known = 0, len(waiting)
+    while quiet < QUIET_TURNS and known < enough:
+        await asyncio.sleep(0)
+        quiet, known = (quiet + 1 if len(waiting) == known else 0), len(waiting)

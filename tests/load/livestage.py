@@ -143,7 +143,7 @@ class Stage:
     @contextlib.contextmanager
     def statements(self) -> Iterator[list[str]]:
         """Every statement that connections made from here on send to PostgreSQL, once the block is over."""
-        log, name = self.folder / "postgresql.log", urlsplit(self.postgresql).path.strip("/")
+        log, name = self.folder / "PostgreSQL.log", urlsplit(self.postgresql).path.strip("/")
         size, found = log.stat().st_size, list[str]()
         with psycopg.connect(self.postgresql, autocommit=True) as connection:
             connection.execute(f"ALTER DATABASE \"{name}\" SET log_statement = 'all'")

@@ -10,6 +10,7 @@ from django.db import OperationalError
 
 from realtime import bus, callers, feeds, hub, marks, reading, rooms, threads, writing
 from realtime.models import Entry, Participant
+from realtime.threads import Together
 from realtime.threads import in_thread as in_db
 
 from .sockets import Tab, post, two_in_a_room
@@ -57,6 +58,33 @@ async def test_sockets_that_are_killed_in_the_middle_of_their_work_do_not_stay(
     await again.leave()
     assert here.numbers() == {"sockets": 0, "rooms": 0, "topics": 0}
     assert await in_db(Entry.objects.filter(kind=Entry.Kind.MESSAGE).count)() == len(tabs)
+
+
+async def asks_of(quiet_turns: int) -> list[int]:
+    """How many were asked together each time by 16 who each ask again some turns of the loop after their answer."""
+    asked: list[int] = []
+
+    def find(keys: list[int]) -> list[int]:
+        asked.append(len(keys))
+        return keys
+
+    together = Together(find)
+
+    async def asker(number: int) -> None:
+        for _ in range(10):
+            await together.ask(number)
+            for _turn in range(number % 4):
+                await asyncio.sleep(0)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threads, "QUIET_TURNS", quiet_turns)
+        await asyncio.gather(*map(asker, range(16)))
+    return asked
+
+
+async def test_who_was_answered_together_asks_together_again():
+    assert await asks_of(threads.QUIET_TURNS) == [16] * 10
+    assert len(await asks_of(0)) > 10  # witness: one half asks during the other's turn
 
 
 async def test_what_was_read_is_kept_while_the_database_is_away(monkeypatch: pytest.MonkeyPatch):
