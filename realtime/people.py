@@ -1,10 +1,11 @@
 """Who is in a room, as one of them may see it: searched, a page at a time."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 
 from realtime import blocks, direct
 from realtime.direct import Between
@@ -63,6 +64,20 @@ def person_in(room: Room, viewer: Any, member_id: int) -> Any:
     if row is None:
         raise get_user_model().DoesNotExist
     return row.member
+
+
+def person_to_report(room: Room, viewer: Any, member_id: int) -> Any:
+    """As `person_in`, and of those whom `viewer` has blocked also who has left. Three queries at most."""
+    blocked = blocks.of(viewer).filter(blocked=member_id).first()
+    if blocked and Participant.objects.filter(room=room, member=member_id).exists():
+        return blocked.blocked
+    return person_in(room, viewer, member_id)
+
+
+def rooms_to_report_in(member: Any, others: Collection[int]) -> dict[int, int]:
+    """For each of these people the newest room the member is in and they are or were in. One query."""
+    together = Participant.objects.filter(room__in=Room.objects.of(member.pk), member__in=others)
+    return dict(together.values_list("member").annotate(newest=Max("room")))
 
 
 def taken_out_of(room: Room) -> list[Any]:

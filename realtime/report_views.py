@@ -39,7 +39,7 @@ def person_report(request: HttpRequest, pk: int, member_id: int) -> HttpResponse
     """Report somebody of a room. Raises Room.DoesNotExist and DoesNotExist of a member."""
     member: Any = request.user
     here = conversations.here(member, pk)
-    person = people.person_in(here.room, member, member_id)
+    person = people.person_to_report(here.room, member, member_id)
     errors = _sent(request, lambda reason, text: reports.report_person(member, pk, member_id, reason, text))
     if errors is None:
         return redirect("people", pk)

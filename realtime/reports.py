@@ -68,11 +68,12 @@ def report_message(member: Any, room_id: int, seq: int, reason: str, text: str =
 
 @transaction.atomic
 def report_person(member: Any, room_id: int, other_id: int, reason: str, text: str = "") -> Complaint:
-    """Report somebody of a room, with the newest they wrote in it. Otherwise as `report_message`.
+    """Report somebody of a room, also one whom the member has blocked, with the newest they wrote in it. Otherwise as
+    `report_message`.
 
     Raises Room.DoesNotExist, DoesNotExist of a member, ValidationError.
     """
-    person = people.person_in(rooms.room_for(member, room_id), member, other_id)
+    person = people.person_to_report(rooms.room_for(member, room_id), member, other_id)
     room = rooms.lock(room_id)
     report, is_new = Report.objects.get_or_create(room=room, seq=None, about=person, decided_at=None)
     if is_new:

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from community import privacy
 from community.models import Member
 from community.sign_ins import issue_token
-from realtime import chat, clock, direct, moderation, reports
+from realtime import blocks, chat, clock, direct, moderation, reports, rooms
 from realtime.models import Complaint, Entry, Mail, Participant, Report, ReportedLine, Room
 from tests.factories import make_centre, make_circle, make_client, make_manager, make_member, make_room
 
@@ -85,6 +85,23 @@ def test_a_person_is_reported_with_the_newest_they_said(place: Any) -> None:
     assert report.seq is None
     assert [line.text for line in reports.lines_of(report)] == [f"word {number}" for number in range(4, 9)]
     assert reports.decisions_for(report) == ["removed", "nothing"]
+
+
+def test_somebody_whom_one_has_blocked_can_still_be_reported_and_who_blocked_one_is_not_there(
+    place: Any,
+) -> None:
+    circle, _host, rude, ana, bo, _message = place
+    blocks.block(ana, rude.pk)
+    rooms.leave(circle.room, rude)
+    client, url = make_client(ana), f"/chat/{circle.room.public_id}/people/{rude.public_id}/report/"
+    assert url in client.get("/me/blocked/").text
+    assert client.post(url, {"reason": "rude"}).status_code == 302
+    assert Complaint.objects.get().report.about == rude
+
+    blocks.block(rude, bo.pk)  # and bo does not know
+    assert make_client(bo).post(url, {"reason": "rude"}).status_code == 404
+    blocks.block(ana, make_member().pk)  # nothing was ever shared with them
+    assert client.get("/me/blocked/").text.count("/report/") == 1
 
 
 def test_the_host_hides_the_message_and_the_author_never_learns_who_reported_it(place: Any) -> None:
