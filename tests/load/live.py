@@ -2,17 +2,22 @@
 
 The product and its peers (livepeers.py) are up at the same time and take turns; each round gives one ratio, their
 median counts. One process under daphne, RATE_LIMITS=0, committed before it is sent, session cookie and Origin checked,
-every commit on the disk. What is lost, doubled or out of order makes a figure a miss, however fast. LIVE_N, LIVE_WIDE and
-LIVE_BACK make it smaller; LIVE="back pair" measures only these of floor, wide, back and pair.
+every commit on the disk. What is lost, doubled or out of order makes a figure a miss, however fast. LIVE_N,
+LIVE_WIDE, LIVE_BACK and LIVE_LINES make it smaller; LIVE="back pair" measures only these of floor, wide, back, pair and
+replay.
 """
 
 import contextlib
+import json
 import os
 import statistics
 import time
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any
+from zlib import crc32
 
 import psycopg
 import sites
@@ -23,6 +28,9 @@ N = int(os.environ.get("LIVE_N", "1000"))
 WIDE = int(os.environ.get("LIVE_WIDE", "5000"))
 BACK = int(os.environ.get("LIVE_BACK", "2000"))
 POSTERS, IN_FLIGHT, LONE = 8, 4, 5
+READERS, SPEED, SILENCE_S = 500, 100, 10.0
+LINES = int(os.environ.get("LIVE_LINES", "400"))  # of each log; they have 1,200
+CHATS = sites.ROOT.parent / "shared/data/chat"
 PART = "Live"
 
 type Answer = dict[str, Any]
@@ -44,6 +52,7 @@ def live(bench: Board, says: Any) -> None:
             "wide": lambda: wide(bench, stage, made["PostgreSQL"]),
             "back": lambda: back(bench, stage, made["PostgreSQL"]),
             "pair": lambda: pair(bench, stage, made["PostgreSQL"]),
+            "replay": lambda: replay(bench, stage, made),
         }
         for name in os.environ.get("LIVE", "").split() or acts:
             told(name)
@@ -411,3 +420,58 @@ def pair(bench: Board, stage: Stage, made: Answer) -> None:
         f"by CPU time, since both share one core: {rates[1]:,.0f}/s together there; no nginx, each port direct;"
         f" {note}; {shares(both)}",
     )
+
+
+# -------------------------------------------------------------------------------------------------- replay
+
+
+def logs() -> list[list[Answer]]:
+    """Real conversations, where they are at hand."""
+    return [
+        [line for line in map(json.loads, path.read_text().splitlines()) if line["text"].strip()][-LINES:]
+        for path in sorted(CHATS.glob("*.jsonl"))
+        if path.name != "phrases.jsonl"
+    ]
+
+
+def replay(bench: Board, stage: Stage, made: dict[str, Answer]) -> None:
+    """Real logs, each in its room at a hundred times its speed, all at once before 500 who watch all of them.
+
+    A silence of more than ten seconds is one of ten.
+    """
+    found = logs()
+    if not found:
+        stage.says("      no conversations here: nothing is said again")
+        return
+    for name, url in stage.databases.items():
+        with stage.product(url) as server, stage.client() as client:
+            rooms = made[name]["wide"][: len(found)]
+            plans = [server.plan(cookie, rooms) for cookie in made[name]["cookies"][:READERS]]
+            client.ask("connect", plans=plans, at_once=32, pids=[server.pid])
+            lines = sorted(
+                (one for room, log in zip(rooms, found, strict=False) for one in _hurried(room, log)),
+                key=lambda one: float(one[0]),
+            )
+            answer = client.ask("replay", lines=lines, hearers=len(plans))
+        wrong, note = faults([answer])
+        bench.add(
+            PART,
+            f"{len(rooms)} real logs again, {SPEED} × as fast, {READERS} readers, {name}",
+            f"{len(lines):,} messages in {answer['seconds']:.0f} s, {answer['delivered']:,.0f} deliveries,"
+            f" p50 / p99 {answer['p50']:.0f} / {answer['p99']:.0f} ms",
+            "0 lost, doubled, out of order or changed",
+            not wrong and not answer["wrong"],
+            f"{note}; {answer['wrong']} of {answer['voices']} voices not word for word; {shares([answer])}",
+        )
+
+
+def _hurried(room: str, log: list[Answer]) -> Iterable[tuple[float, int, str, str]]:
+    """(second, place of who says it, room, text) of each line."""
+    at, before = 0.0, None
+    for line in log:
+        now = datetime.fromisoformat(line["ts"])
+        if before is not None:
+            at += min((now - before).total_seconds(), SILENCE_S) / SPEED
+        before = now
+        text = unicodedata.normalize("NFC", line["text"].replace("\0", "")).strip()
+        yield at, crc32(f"{room}{line['user']}".encode()) % READERS, room, text

@@ -14,6 +14,7 @@ import asyncio
 import gc
 import itertools
 import json
+import re
 import secrets
 import sys
 import time
@@ -25,6 +26,7 @@ import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 MARK = "##"  # no @: that would be looked up as somebody's name
+A_MARK = re.compile(rf"{MARK}(\d{{16}})(\d{{4}}) ")
 TEXT_BYTES = 200
 ACK_EVERY, ACK_S = 32, 5.0
 SILENCE_S, DRAIN_S = 2.0, 20.0
@@ -48,8 +50,7 @@ class Seen(NamedTuple):
 
 def marks_of(text: str) -> list[tuple[int, int]]:
     """(ns, poster) of each marked text in a frame."""
-    parts = text.split(MARK)[1:]
-    return [(int(part[:16]), int(part[16:20])) for part in parts]
+    return [(int(ns), int(poster)) for ns, poster in A_MARK.findall(text)]
 
 
 def cpu_s(pid: int) -> float:
@@ -79,6 +80,7 @@ class Crowd:
         self.closed: Counter[str] = Counter()
         self.problems: Counter[str] = Counter()
         self.pids: list[int] = []
+        self.kept: dict[str, dict[int, str]] | None = None  # by room and seq, while a log is said again
         self.keys = itertools.count()
         self.family = f"{secrets.token_hex(4)}-0000-4000-8000"
 
@@ -92,6 +94,9 @@ class Crowd:
         frame = json.loads(text)
         kind = frame.get("type")
         seen: Seen | Command = frame
+        if self.kept is not None and kind in {"entry", "sync"}:
+            for entry in frame.get("entries", [frame]):
+                self.kept.setdefault(frame["room"], {})[entry["seq"]] = entry["body"]["text"]
         if kind == "entry":
             seq = frame["seq"]
             seen = Seen(frame["room"], seq, seq, 1, marks_of(text), False, False)
@@ -156,10 +161,12 @@ class Socket(WSListener):
         crowd.tally.posted += 1
         if not self.room:
             return self.say({"message": crowd.text(self.poster)})
-        key = f"{crowd.family}-{next(crowd.keys):012x}"
-        return self.say(
-            {"type": "send", "ref": 1, "room": self.room, "key": key, "text": crowd.text(self.poster)}
-        )
+        return self.post_to(self.room, crowd.text(self.poster))
+
+    def post_to(self, room: str, text: str) -> None:
+        """Say this in a room."""
+        key = f"{self.crowd.family}-{next(self.crowd.keys):012x}"
+        self.say({"type": "send", "ref": 1, "room": room, "key": key, "text": text})
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type != WSMsgType.TEXT:
@@ -365,6 +372,33 @@ async def pace(crowd: Crowd, command: Command) -> Command:
     return _between(before, after) | drained | at
 
 
+async def replay(crowd: Crowd, command: Command) -> Command:
+    """Open loop: `lines` of [second, place, room, text], each said at its time. Afterwards: whose words are not in the
+    log as they were said, in their order.
+    """
+    crowd.tally, crowd.is_timing, crowd.kept = Tally(), True, {}
+    said: dict[tuple[str, str], list[str]] = {}
+    before, start = _snap(crowd), time.perf_counter()
+    for at, place, room, text in command["lines"]:
+        wait = start + at - time.perf_counter()
+        if wait > 0:
+            await asyncio.sleep(wait)
+        mark = f"{MARK}{now_ns():016d}{place:04d} "
+        crowd.tally.posted += 1
+        crowd.sockets[place].post_to(room, mark + text)
+        said.setdefault((room, mark[18:22]), []).append(text)
+    after = _snap(crowd)
+    drained = await _drain(crowd, command)
+    times, heard = sorted(crowd.tally.times), dict[tuple[str, str], list[str]]()
+    for room, entries in crowd.kept.items():
+        for _seq, text in sorted(entries.items()):
+            heard.setdefault((room, text[18:22]), []).append(text[23:])
+    crowd.is_timing, crowd.kept = False, None
+    wrong = sum(heard.get(who) != texts for who, texts in said.items())
+    at = {f"p{p}": times[min(len(times) - 1, len(times) * p // 100)] / 1e6 for p in (50, 99)} if times else {}
+    return _between(before, after) | drained | at | {"wrong": wrong, "voices": len(said)}
+
+
 async def lone(crowd: Crowd, command: Command) -> Command:
     """One message, and the server's CPU time until everybody had it and a moment after. In a quiet second.
 
@@ -456,7 +490,7 @@ async def _acknowledge(crowd: Crowd) -> None:
 async def main() -> None:
     crowd = Crowd()
     acknowledging = asyncio.create_task(_acknowledge(crowd))
-    verbs = {verb.__name__: verb for verb in (connect, saturate, burst, pace, lone, idle)}
+    verbs = {verb.__name__: verb for verb in (connect, saturate, burst, pace, replay, lone, idle)}
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         command = json.loads(line)

@@ -4,11 +4,13 @@ import asyncio
 import base64
 import contextlib
 import json
+import random
 import secrets
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
+from websockets.frames import Frame, Opcode
 
 from community.sign_ins import issue_token
 from realtime.threads import in_thread as in_db
@@ -68,13 +70,62 @@ async def test_no_bytes_on_a_line_harm_the_server_or_those_who_talk_beside_it(se
             await asyncio.wait_for(reader.read(4096), 0.3)
         writer.close()
     reader, writer = await shake_hands(server.port, token)
-    hello = {"type": "hello", "v": 1, "client": str(uuid4()), "watch": [room.public_id], "cursors": {}}
-    text = json.dumps(hello).encode()
-    assert len(text) < 126, "one byte tells its length"
-    mask = b"\1\2\3\4"
-    masked = bytes(byte ^ mask[n % 4] for n, byte in enumerate(text))
-    writer.write(bytes([0x81, 0x80 | len(text)]) + mask + masked)
+    writer.write(framed(hello_to(room)))
     assert b'"welcome"' in await asyncio.wait_for(reader.read(4096), 10)
+    writer.close()
+
+
+def hello_to(room: Any) -> bytes:
+    hello = {"type": "hello", "v": 1, "client": str(uuid4()), "watch": [room.public_id], "cursors": {}}
+    return json.dumps(hello).encode()
+
+
+def framed(payload: bytes) -> bytes:
+    return Frame(Opcode.TEXT, payload).serialize(mask=True)
+
+
+def noise(dice: random.Random, room: Any) -> bytes:
+    """Bytes of chance; a text frame of them; or a message with some of its bytes, header and all, thrown."""
+    bytes_of_chance = dice.randbytes(dice.randrange(1, 200))
+    said = {
+        "type": "send",
+        "ref": 1,
+        "room": room.public_id,
+        "key": str(UUID(int=dice.getrandbits(128))),
+        "text": "x",
+    }
+    thrown = bytearray(framed(json.dumps(said).encode()))
+    for _ in range(dice.randrange(1, 6)):
+        thrown[dice.randrange(len(thrown))] = dice.randrange(256)
+    return dice.choice([bytes_of_chance, framed(bytes_of_chance), bytes(thrown) * 3])
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_bytes_of_chance_end_one_line_at_most(serve: Any, seed: int):
+    dice = random.Random(seed)  # noqa: S311 - no secret
+    members = [await in_db(make_member)() for _ in range(8)]
+    room = await in_db(make_room)(*members)
+    tokens = [await in_db(issue_token)(member, "test") for member in members]
+    server = await in_db(serve)()
+
+    async def throw(token: str) -> None:
+        for _ in range(5):
+            reader, writer = await shake_hands(server.port, token)
+            writer.write(framed(hello_to(room)) + noise(dice, room) + noise(dice, room))
+            with contextlib.suppress(OSError, asyncio.TimeoutError, asyncio.IncompleteReadError):
+                await writer.drain()
+                await asyncio.wait_for(reader.read(4096), 0.3)
+            writer.close()
+
+    await asyncio.gather(*map(throw, tokens[1:]))
+    reader, writer = await shake_hands(server.port, tokens[0])
+    said = {"type": "send", "ref": "mine", "room": room.public_id, "key": str(uuid4()), "text": "still here"}
+    writer.write(framed(hello_to(room)) + framed(json.dumps(said).encode()))
+    heard = b""
+    async with asyncio.timeout(10):
+        while b'"ref":"mine"' not in heard:
+            heard += await reader.read(4096)
+    assert b'"ok"' in heard and b"still here" in heard
     writer.close()
 
 
