@@ -14,10 +14,10 @@ from django.utils.translation import gettext as _
 
 from events import tickets
 from events.models import Attendee, Event, Gate, Registration, Scan
+from events.models.registration import COMING
 from events.truth import CONFLICT, UNDO_WITHIN, Fact, Standing, Truth, truth
 from realtime import clock, ids
 
-COMING = (Registration.State.CONFIRMED, Registration.State.AWAITING_PAYMENT)
 LAST = 8
 LOG_PAGE = 2000
 
@@ -204,7 +204,7 @@ def door_log(event: Event, since: int, cards_since: datetime | None = None) -> d
         "more": bool(fresh) and fresh[-1].order < now.cursor,
         "keys": tickets.public_keys(event),
         "min_serials": {row.public_id: row.min_serial for row in rows if row.min_serial > 1},
-        "cards": [_card(event, row) for row in rows if row.has_places and _is_fresh(row, cards_since)],
+        "cards": [_card(event, row) for row in rows if row.is_coming and _is_fresh(row, cards_since)],
         "scans": [scan_data(scan, told) for scan in fresh],
         "counts": now.counts(),
         "walk_in_lease": None,

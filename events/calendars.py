@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from community.models import Centre, Circle, Member
 from events.models import CalendarFeed, Event, Registration
 from events.models.event import EventQuerySet
-from events.models.registration import SEATED
+from events.models.registration import COMING
 from realtime import clock
 from realtime.ids import decode
 
@@ -100,9 +100,9 @@ def of_centre(centre: Centre) -> Feed:
 def of_member(member: Member) -> Feed:
     """The events the member comes to or hosts."""
     comes = Registration.objects.filter(
-        attendees__member=member, attendees__is_live=True, state__in=SEATED
+        attendees__member=member, attendees__is_live=True, state__in=COMING
     ).values("event")
-    made = Registration.objects.filter(member=member, state__in=SEATED).values("event")
+    made = Registration.objects.filter(member=member, state__in=COMING).values("event")
     # Called off, it stays in the feed as CANCELLED: left out, some calendars would keep the old entry for ever.
     called_off = Registration.objects.filter(member=member, event__state=Event.State.CANCELLED).values(
         "event"

@@ -22,9 +22,9 @@ from django.utils.translation import gettext as _
 from community import audit, roles, sign_ins
 from community.models import Centre, Member, Role
 from community.spreadsheets import rows_to_csv
-from events import registration
 from events.models import Attendee, DoorHelper, Event, Pool, Registration
 from events.models.event import EventQuerySet
+from events.telling import tell
 from realtime import clock, notify
 from realtime.models import Complaint, Mail, Report
 
@@ -335,9 +335,9 @@ def resend_ticket(staff: Member, centre: Centre, registration_id: int) -> Regist
     """
     found = Registration.objects.select_related("event__place", "event__centre", "event__host", "member")
     row = found.get(pk=registration_id, event__in=events_of(centre).values("pk"))
-    if not row.has_places:
+    if not row.is_coming:
         raise ValidationError(_("This registration has no ticket: it holds no places."), code="closed")
-    registration.tell(row, "event_registered", again=f"{clock.now():%Y%m%d%H%M}")
+    tell(row, "event_registered", again=f"{clock.now():%Y%m%d%H%M}")
     audit.record(
         audit.Action.RESENT, actor=staff, subject=row.member, centre=centre, target=f"ticket {row.public_id}"
     )

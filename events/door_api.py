@@ -255,7 +255,7 @@ class TicketPicture(APIView):
     def get(self, request: Request, pk: int) -> HttpResponse:
         """The QR as an SVG. 404 for a registration without places."""
         row = registration_for(member_of(request), pk)
-        if not row.has_places or row.event.starts_at is None:
+        if not row.is_coming or row.event.starts_at is None:
             raise Registration.DoesNotExist
         return HttpResponse(tickets.svg(tickets.code_of(row)), content_type="image/svg+xml")
 

@@ -21,6 +21,8 @@ from events.access import event_for, may_run
 from events.holidays import COUNTRIES
 from events.models import Event, Pool, Series
 from events.models.details import Details
+from events.telling import announce, tell
+from events.waiting import move_up
 from realtime import clock, rooms
 
 
@@ -209,9 +211,9 @@ def apply(event: Event, changes: Plan, member: Member) -> list[Change]:
     if told and not event.is_over:
         for row in event.registrations.live().select_related("member").order_by("pk"):
             row.event = event
-            registration.tell(row, "event_changed", changes=told)
-    registration.move_up(event)
-    registration.announce(event)
+            tell(row, "event_changed", changes=told)
+    move_up(event)
+    announce(event)
     return told
 
 
@@ -226,7 +228,7 @@ def strike(event: Event, reason: str) -> None:
     for row in event.registrations.live().select_related("member").order_by("pk"):
         row.event = event
         calendar = calendars.invitation(event, cancelled=True)
-        registration.tell(row, "event_called_off", calendar=calendar, reason=event.cancel_reason)
+        tell(row, "event_called_off", calendar=calendar, reason=event.cancel_reason)
     registration.release_all(event)
 
 

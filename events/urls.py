@@ -17,6 +17,7 @@ urlpatterns = [
     path("events/<id:pk>/register/", views.event_register, name="event_register"),
     path("registrations/<id:pk>/", views.registration_page, name="registration"),
     path("registrations/<id:pk>/party/", views.registration_party, name="registration_party"),
+    path("registrations/<id:pk>/offer/", views.registration_offer, name="registration_offer"),
     path("registrations/<id:pk>/cancel/", views.registration_cancel, name="registration_cancel"),
     path("events/<id:pk>.ics", views.event_ics, name="event_ics"),
     path("circles/<slug:slug>.ics", views.circle_ics, name="circle_ics"),
@@ -35,6 +36,8 @@ api = [
         "events/<id:pk>/registrations/", parties.EventRegistrations.as_view(), name="api_event_registrations"
     ),
     path("registrations/<id:pk>/", parties.RegistrationDetail.as_view(), name="api_registration"),
+    path("registrations/<id:pk>/accept/", parties.OfferAccept.as_view(), name="api_offer_accept"),
+    path("registrations/<id:pk>/decline/", parties.OfferDecline.as_view(), name="api_offer_decline"),
     path("series/", gatherings.SeriesList.as_view(), name="api_series_list"),
     path("series/preview/", gatherings.SeriesPreview.as_view(), name="api_series_preview"),
     path("series/<id:pk>/", gatherings.SeriesDetail.as_view(), name="api_series"),

@@ -22,7 +22,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from community import households, matching, members, texts
 from community.models import Centre, Circle, Member
-from events import calendars, registration, seats, tickets
+from events import calendars, registration, seats, tickets, waiting
 from events.access import event_for, registration_for, standing_at
 from events.forms import PartyForm, SearchForm
 from events.models import Attendee, Event, Registration
@@ -123,7 +123,7 @@ def event_register(request: HttpRequest, pk: int) -> HttpResponse:
             status = 409
             put(form, refused)
         else:
-            if made.has_places:
+            if made.is_coming:
                 messages.success(request, _("You are coming. This is your ticket."))
             else:
                 messages.info(
@@ -208,15 +208,11 @@ def registration_cancel(request: HttpRequest, pk: int) -> HttpResponse:
     Who sends a key shows with it that they meant it: no other page knows it. A browser that is told to send no referrer
     sends no origin either, so the usual check against foreign forms would refuse it; without a key it is made here.
     """
-    key = request.POST.get("key", "") or request.GET.get("key", "")
-    member = reader_of(request)
-    if key:
+    if key := _mailed_key(request):
         return _unlisted(_cancel_by_key(request, pk, key))
-    foreign = CsrfViewMiddleware(lambda _request: HttpResponse()).process_view(request, _checked, (), {})
-    if foreign is not None:
-        return foreign
-    if member is None:
-        return redirect(f"{reverse('account_login')}?{urlencode({'next': request.path})}")
+    member = _signed_in(request)
+    if not isinstance(member, Member):
+        return member
     row = registration_for(member, pk)
     if request.method == "POST":
         registration.cancel(member, pk)
@@ -229,6 +225,65 @@ def registration_cancel(request: HttpRequest, pk: int) -> HttpResponse:
         "is_mine": row.member_id == member.pk,
     }
     return render(request, "events/cancel.html", context)
+
+
+@csrf_exempt
+@require_http_methods(["GET", "POST"])
+def registration_offer(request: HttpRequest, pk: int) -> HttpResponse:
+    """An offer from the waiting list: take the places (`answer=yes`) or leave them to the next (`answer=no`).
+
+    The key of a mail does instead of signing in, as for `registration_cancel`. A second answer changes nothing.
+    """
+    if key := _mailed_key(request):
+        return _unlisted(_answer_by_key(request, pk, key))
+    member = _signed_in(request)
+    if not isinstance(member, Member):
+        return member
+    row = registration_for(member, pk)
+    if request.method == "GET":
+        return redirect("registration", row.pk)
+    try:
+        verb = waiting.accept if request.POST.get("answer") == "yes" else waiting.decline
+        verb(member, pk)
+    except ValidationError as refused:
+        messages.error(request, refused.messages[0])
+    else:
+        messages.success(request, _answered(accepts=request.POST.get("answer") == "yes"))
+    return redirect("registration", row.pk)
+
+
+def _answered(*, accepts: bool) -> str:
+    return (
+        _("You are coming. This is your ticket.")
+        if accepts
+        else _("Thank you: the next in line is asked now.")
+    )
+
+
+def _answer_by_key(request: HttpRequest, pk: int, key: str) -> HttpResponse:
+    """The link of a mail: a page with two buttons, then what the button did."""
+    context: dict[str, Any] = {"nav": "events", "key": key}
+    try:
+        if request.method == "POST":
+            context["answer"] = "yes" if request.POST.get("answer") == "yes" else "no"
+            row = waiting.answer_by_key(pk, key, accepts=context["answer"] == "yes")
+        else:
+            row = waiting.offer_by_key(pk, key)
+    except (MailedKey.DoesNotExist, ValidationError):
+        return render(request, "events/offer_gone.html", {"nav": "events"}, status=404)
+    return render(request, "events/offer.html", context | {"registration": row, "event": row.event})
+
+
+def _mailed_key(request: HttpRequest) -> str:
+    return request.POST.get("key", "") or request.GET.get("key", "")
+
+
+def _signed_in(request: HttpRequest) -> Member | HttpResponse:
+    """Who asks, when no mail's key speaks for them; else where to go: the form is foreign, or nobody is signed in."""
+    foreign = CsrfViewMiddleware(lambda _request: HttpResponse()).process_view(request, _checked, (), {})
+    if isinstance(foreign, HttpResponse):
+        return foreign
+    return reader_of(request) or redirect(f"{reverse('account_login')}?{urlencode({'next': request.path})}")
 
 
 def _checked(request: HttpRequest) -> HttpResponse:
@@ -309,8 +364,8 @@ def _number(text: str) -> int:
 
 
 def _is_open(row: Registration) -> bool:
-    open_states = (Registration.State.CONFIRMED, Registration.State.WAITING)
-    return row.state in open_states and row.event.state == Event.State.PUBLISHED and not row.event.is_over
+    states = (Registration.State.CONFIRMED, Registration.State.WAITING, Registration.State.OFFERED)
+    return row.state in states and row.event.state == Event.State.PUBLISHED and not row.event.is_over
 
 
 def _party_form(member: Member, event: Event, data: Any = None) -> PartyForm:
@@ -361,7 +416,7 @@ def _registration_page(
     member = member_of(request)
     attendees = list(row.attendees.select_related("member", "child"))
     shown = [one for one in attendees if one.is_live or row.state == Registration.State.CANCELLED]
-    code = tickets.code_of(row) if row.has_places and row.event.starts_at else ""
+    code = tickets.code_of(row) if row.is_coming and row.event.starts_at else ""
     comes = row.member_id == member.pk or any(one.is_live and one.member_id == member.pk for one in attendees)
     context = {
         "nav": "events",
@@ -374,6 +429,6 @@ def _registration_page(
         "form": form,
         "is_mine": row.member_id == member.pk,
         "may_cancel": comes and _is_open(row),
-        "position": seats.position(row),
+        "ahead": waiting.ahead_of(row) if row.state == Registration.State.WAITING else None,
     }
     return render(request, "events/registration.html", context, status=status)

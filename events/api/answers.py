@@ -121,7 +121,7 @@ class TicketAnswer(serializers.Serializer[Any]):
 
 
 class RegistrationAnswer(serializers.Serializer[Any]):
-    """A registration. `tickets` is empty while it holds no places."""
+    """A registration. `tickets` is empty until it is confirmed; an offer holds its places until `offer_expires_at`."""
 
     id = Id()
     url = serializers.URLField()

@@ -1,4 +1,4 @@
-"""Registrations over the API: a party comes, changes, cancels."""
+"""Registrations over the API: a party comes, changes, answers an offer, cancels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from events import registration
+from events import registration, waiting
 from events.access import event_for, may_run, registration_for
 from events.api.answers import RegistrationAnswer
 from events.api.shapes import PartyIn, member_of, registration_data
@@ -77,6 +77,26 @@ class RegistrationDetail(APIView):
         """Cancel. A second time changes nothing."""
         registration.cancel(member_of(request), pk)
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class OfferAccept(APIView):
+    """The places that the waiting list offers: take them."""
+
+    @extend_schema(request=None, responses={200: RegistrationAnswer}, operation_id="registrations_accept")
+    def post(self, request: Request, pk: int) -> Response:
+        """A second time changes nothing. 409: closed (nothing is offered), too_late (the offer has ended)."""
+        waiting.accept(member_of(request), pk)
+        return _registration(request, pk)
+
+
+class OfferDecline(APIView):
+    """The places that the waiting list offers: leave them to the next."""
+
+    @extend_schema(request=None, responses={200: RegistrationAnswer}, operation_id="registrations_decline")
+    def post(self, request: Request, pk: int) -> Response:
+        """A second time changes nothing. 409: closed (nothing is offered)."""
+        waiting.decline(member_of(request), pk)
+        return _registration(request, pk)
 
 
 def _registration(request: Request, pk: int) -> Response:

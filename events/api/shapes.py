@@ -359,7 +359,7 @@ def _event_data(
 def registration_data(request: Request, row: Registration, *, with_ticket: bool = True) -> dict[str, Any]:
     """A registration with its ticket. At most three queries; none `with_ticket` off and attendees prefetched."""
     attendees = row.live
-    code = tickets.code_of(row) if with_ticket and row.has_places and row.event.starts_at else ""
+    code = tickets.code_of(row) if with_ticket and row.is_coming and row.event.starts_at else ""
     page = reverse("registration", args=[row.pk])
     ticket = {
         "code": code,

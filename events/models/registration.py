@@ -13,6 +13,7 @@ from realtime.ids import WithId
 
 LIVE = ("unconfirmed", "requested", "confirmed", "awaiting_payment", "waiting", "offered")
 SEATED = ("unconfirmed", "confirmed", "awaiting_payment", "offered")  # those who hold places
+COMING = ("confirmed", "awaiting_payment")  # those who have a ticket
 
 
 class RegistrationQuerySet(models.QuerySet["Registration"]):
@@ -85,8 +86,13 @@ class Registration(WithId):
 
     @property
     def has_places(self) -> bool:
-        """It holds places now, so there is a ticket."""
+        """It holds places now."""
         return self.state in SEATED
+
+    @property
+    def is_coming(self) -> bool:
+        """The party comes, so there is a ticket."""
+        return self.state in COMING
 
     @property
     def live(self) -> list[Attendee]:

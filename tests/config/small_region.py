@@ -13,6 +13,7 @@ from community.models import Centre, Circle, Export, Interest, Member, Place
 from community.sign_ins import issue_token
 from events import gates, hosting
 from events.models import Event, Gate, Registration, Series
+from events.registration import Person, cancel, register
 from events.tickets import code_of
 from realtime import blocks, chat, clock, direct, reports
 from realtime.models import Report, Room, TalkRequest
@@ -46,6 +47,7 @@ class Region:
     events: list[Event]
     series: Series
     registrations: list[Registration]
+    offered: Registration
     gate: Gate
     export: Export
     asked: TalkRequest
@@ -144,6 +146,12 @@ def make_region() -> Region:
         {"rrule": "FREQ=WEEKLY;COUNT=6"},
     )
     registrations = [make_registration(event, member, guests=1) for event in (events[0], events[3])]
+    last_place = {**given, "capacity": 1, "waiting_list": "strict"}
+    full = make_event(starts_at=start + timedelta(days=5), **last_place)
+    holder = make_registration(full, lena)
+    offered = register(member, full.pk, [Person()], wait=True)
+    cancel(lena, holder.pk)
+    offered.refresh_from_db()
     gate = gates.open_gate(gates.pair(manager, events[3].pk), "Front")[0]
     export = exports.ask(member)
     exports.make_due()
@@ -158,6 +166,7 @@ def make_region() -> Region:
         events=events,
         series=meetup,
         registrations=registrations,
+        offered=offered,
         gate=gate,
         export=export,
         asked=TalkRequest.objects.get(asker=lena),

@@ -173,7 +173,7 @@ def test_places_are_never_lowered_below_what_is_taken(host: Any) -> None:
     assert Pool.objects.get(event=event).capacity == 3
 
 
-def test_more_places_go_to_who_waits(host: Any) -> None:
+def test_more_places_are_offered_to_who_waits(host: Any) -> None:
     event = make_event(host=host, capacity=1, waiting_list="strict")
     register(make_member(), event.pk, [Person()])
     waiting = register(make_member(), event.pk, [Person()], wait=True)
@@ -181,7 +181,7 @@ def test_more_places_go_to_who_waits(host: Any) -> None:
     Api(host)("PATCH", f"events/{event.public_id}/", {"capacity": 2}, If_Match='"1"')
 
     waiting.refresh_from_db()
-    assert waiting.state == "confirmed"
+    assert waiting.state == "offered"
 
 
 def test_calling_off_is_said_once(host: Any) -> None:

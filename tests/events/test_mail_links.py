@@ -13,9 +13,11 @@ from django.test import Client
 
 from community import circles, households, privacy, roles
 from community.models import Erasure, Member, Role
-from events import checkin, desk, hosting, registration
+from events import checkin, desk, hosting, registration, waiting
 from events.checkin import DeviceClock
+from events.models import Registration
 from events.registration import Person, register
+from events.telling import tell
 from realtime import chat, direct, moderation, reports, rooms
 from realtime.clock import now
 from realtime.models import Mail, MailedKey, Report
@@ -71,11 +73,12 @@ def every_mail() -> None:
     host, ana, ben = make_host(), make_member(), make_member()
     event = make_event(host=host, capacity=2, waiting_list="fit")
     first = register(ana, event.pk, [ME])
-    waiting = register(ben, event.pk, [ME, Person(name="Oma")], wait=True)
+    waits = register(ben, event.pk, [ME, Person(name="Oma")], wait=True)
     registration.change_party(ana, first.pk, [ME], version=first.version)
-    registration.tell(first, "event_party")
+    tell(first, "event_party")
     registration.cancel(ana, first.pk)
-    assert waiting.state == "waiting"
+    assert waits.state == "waiting"
+    line()
     hosting.change(host, event.pk, {"title": "Another name", "venue": "Elsewhere"}, event.version)
     hosting.call_off(host, event.pk, "Storm")
     circle = make_circle(host=host, join="request")
@@ -94,6 +97,17 @@ def every_mail() -> None:
     chat.hide(host, circle.room.pk, entry.seq, uuid4(), "Not kind")
     talk(host, circle.room, ana)
     leave_and_come_back_never()
+
+
+def line() -> None:
+    """Two offers from a waiting list: one runs out, one is accepted."""
+    event = make_event(capacity=1, waiting_list="strict")
+    holder = register(make_member(), event.pk, [ME])
+    first, second = (register(make_member(), event.pk, [ME], wait=True) for _turn in range(2))
+    registration.cancel(holder.member, holder.pk)
+    Registration.objects.filter(pk=first.pk).update(offer_expires_at=now())
+    waiting.expire_offers()
+    waiting.accept(second.member, second.pk)
 
 
 def talk(host: Member, room: Any, ana: Member) -> None:

@@ -8,10 +8,11 @@ import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connection
 
-from events import checkin, registration, seats
+from events import checkin, pools, seats, waiting
 from events.checkin import DeviceClock
 from events.models import Attendee, Claim, Event, Pool, Registration
 from events.registration import Person, cancel, change_party, register
+from events.telling import tell
 from realtime import clock, conversations
 from realtime.models import Mail, Participant, Room
 from tests.events.doors import code, gate, open_event, reading
@@ -152,8 +153,8 @@ def test_who_comes_to_a_full_event_waits_in_order_and_moves_up_by_it() -> None:
     cancel(first.member, first.pk)
     pair.refresh_from_db()
     single.refresh_from_db()
-    assert (pair.state, single.state, taken(event)) == ("confirmed", "waiting", 2)
-    assert Mail.objects.filter(kind="event_moved_up", to=pair.member.email).count() == 1
+    assert (pair.state, single.state, taken(event)) == ("offered", "waiting", 2)
+    assert Mail.objects.filter(kind="event_offered", to=pair.member.email).count() == 1
     assert list(pair.claims.values_list("n", flat=True)) == [2]
 
 
@@ -284,7 +285,7 @@ def test_everybody_in_the_party_with_an_account_gets_one_mail_in_their_language(
     assert (mails[ben.email].language, mails[ben.email].attachment_name) == ("de", "event.ics")
     assert "METHOD:PUBLISH" in mails[ana.email].attachment
     assert "?key=" in mails[ana.email].text and "?key=" not in mails[ben.email].text
-    registration.tell(row, "event_registered")
+    tell(row, "event_registered")
     assert Mail.objects.count() == 2, "told again, nobody is told twice"
 
 
@@ -340,9 +341,7 @@ def test_without_the_condition_in_the_update_the_last_place_is_sold_twice() -> N
 
     sold = sum(left >= 1 for left in free)
     assert sold == 2, "both read one free place before either wrote"
-    assert [registration._take(event, 1) for _ in range(2)] == [True, False], (
-        "the guarded update sells it once"
-    )
+    assert [pools.take(event, 1) for _ in range(2)] == [True, False], "the guarded update sells it once"
 
 
 def test_who_fits_first_goes_first_but_passes_a_larger_party_three_times_at_most() -> None:
@@ -407,7 +406,7 @@ def test_who_is_named_by_somebody_else_hears_of_it_sees_it_and_steps_out_by_them
 def test_who_waits_is_in_the_room_when_they_have_a_place_and_the_host_stays() -> None:
     event = make_event(capacity=1, waiting_list="strict")
     first = register(make_member(), event.pk, [ME])
-    waiting = register(make_member(), event.pk, [ME], wait=True)
+    next_one = register(make_member(), event.pk, [ME], wait=True)
     event.refresh_from_db()
     assert event.room is not None
 
@@ -418,7 +417,9 @@ def test_who_waits_is_in_the_room_when_they_have_a_place_and_the_host_stays() ->
 
     assert inside() == {event.host_id, first.member_id}
     cancel(first.member, first.pk)
-    assert inside() == {event.host_id, waiting.member_id}
+    assert inside() == {event.host_id}, "a place is held for the next one, who has not said yes"
+    waiting.accept(next_one.member, next_one.pk)
+    assert inside() == {event.host_id, next_one.member_id}
 
 
 def test_who_stepped_out_of_the_room_and_gives_the_place_back_cannot_come_back_by_themselves() -> None:

@@ -1,0 +1,188 @@
+"""The waiting list: a line of parties, and offers that hold the places that became free until somebody answers.
+
+A freed place is offered in the transaction that freed it, so nobody new gets past who waits. An offer holds its places
+for a day, nearer to the start for a quarter of the time that is left, and ends by itself: the sweep gives the places on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.db.models import Max, Q, Sum
+from django.utils.translation import gettext as _
+
+from community.models import Member
+from events import pools
+from events.access import registration_for
+from events.models import Event, Registration
+from events.telling import ANSWER, announce, line_of, tell
+from realtime import clock, keys
+
+PASSED_OVER_AT_MOST = 3
+OFFER_HOLDS, OFFER_HOLDS_AT_LEAST = timedelta(hours=24), timedelta(minutes=30)
+State = Registration.State
+
+
+def offer_until(event: Event, now: datetime) -> datetime:
+    """Until when (UTC) an offer made now holds its places: a day, at most a quarter of what is left to the start but at
+    least half an hour, and never past the start.
+    """
+    assert event.starts_at is not None, "only events with a date are registered for"
+    holds = max(OFFER_HOLDS_AT_LEAST, min(OFFER_HOLDS, (event.starts_at - now) / 4))
+    return min(event.starts_at, now + holds)
+
+
+def next_in(event: Event) -> datetime:
+    """The moment (UTC) by which somebody stands last in the line, whatever the clock says. Event locked. One query."""
+    last = line_of(event).aggregate(last=Max("queued_at"))["last"]
+    return max(clock.now(), last + timedelta(microseconds=1)) if last else clock.now()
+
+
+def move_up(event: Event, present: Registration | None = None) -> list[Registration]:
+    """Offer free places to the line by the event's rule, until the event begins. Event locked.
+
+    Strict: in order; who does not fit holds up those behind. Who fits first: a party that does not fit is passed
+    over, at most three times; after that it holds up those behind. `present` is asking at this moment and needs no
+    offer: their places are theirs at once.
+    """
+    moved: list[Registration] = []
+    too_large: list[Registration] = []
+    now = clock.now()
+    line = line_of(event).select_related("member", "event").order_by("queued_at", "pk")
+    for registration in line if event.starts_at and event.starts_at > now else ():
+        if not pools.has_room(event):
+            break
+        if not pools.take(event, registration.party_size):
+            if event.waiting_list != Event.WaitingList.FIT or registration.passed_over >= PASSED_OVER_AT_MOST:
+                break
+            too_large.append(registration)
+            continue
+        for earlier in too_large:  # somebody behind them goes first
+            earlier.passed_over += 1
+            earlier.save(update_fields=["passed_over"])
+        registration.event = event
+        pools.claim(registration)
+        if registration == present:
+            _confirm(registration)
+        else:
+            registration.state, registration.offer_expires_at = State.OFFERED, offer_until(event, now)
+            pools.touch(registration)
+            tell(registration, "event_offered")
+        moved.append(registration)
+        if any(earlier.passed_over >= PASSED_OVER_AT_MOST for earlier in too_large):
+            break
+    return moved
+
+
+def _confirm(registration: Registration) -> None:
+    registration.state, registration.offer_expires_at = State.CONFIRMED, None
+    pools.touch(registration)
+    pools.enter(registration)
+
+
+@transaction.atomic
+def accept(member: Member, registration_id: int) -> Registration:
+    """Take the places that are offered. A second time changes nothing.
+
+    Raises Registration.DoesNotExist, PermissionDenied for anybody but who registered, ValidationError: closed (nothing
+    is offered), too_late (the offer has ended).
+    """
+    registration = _to_answer(member, registration_id)
+    if registration.state == State.CONFIRMED:
+        return registration
+    if registration.state != State.OFFERED:
+        raise ValidationError(_("Nothing is offered to you here any more."), code="closed")
+    if registration.offer_expires_at is None or registration.offer_expires_at <= clock.now():
+        raise ValidationError(_("This offer has ended. You can queue up again."), code="too_late")
+    _confirm(registration)
+    tell(registration, "event_accepted")
+    announce(registration.event)
+    return registration
+
+
+@transaction.atomic
+def decline(member: Member, registration_id: int) -> Registration:
+    """Leave the places that are offered to the next in line. A second time changes nothing. Raises as `accept`."""
+    registration = _to_answer(member, registration_id)
+    if registration.state in {State.DECLINED, State.EXPIRED}:
+        return registration
+    if registration.state != State.OFFERED:
+        raise ValidationError(_("Nothing is offered to you here any more."), code="closed")
+    pools.release(registration, State.DECLINED)
+    move_up(registration.event)
+    announce(registration.event)
+    return registration
+
+
+def _to_answer(member: Member, registration_id: int) -> Registration:
+    registration = registration_for(member, registration_id, lock=True)
+    if registration.member_id != member.pk:
+        raise PermissionDenied(_("Only who registered can answer."))
+    return registration
+
+
+def offer_by_key(registration_id: int, secret: str) -> Registration:
+    """The registration whose offer the key of a mail may answer. Raises MailedKey.DoesNotExist. Changes nothing."""
+    keys.find(ANSWER, registration_id, secret)
+    rows = Registration.objects.select_related("event__place", "event__centre", "event__host", "member")
+    return rows.get(pk=registration_id)
+
+
+@transaction.atomic
+def answer_by_key(registration_id: int, secret: str, *, accepts: bool) -> Registration:
+    """As `accept` or `decline`, for who holds the key of a mail, used up by it. Raises MailedKey.DoesNotExist too."""
+    member = keys.use(ANSWER, registration_id, secret).member
+    assert member is not None, "made for who registered"
+    return (accept if accepts else decline)(member, registration_id)
+
+
+def expire_offers() -> int:
+    """The sweep: offers whose time is over end, and their places go on. Returns how many.
+
+    One transaction an event, its row locked as every verb does, so that an answer comes before or after, never between.
+    """
+    due = Registration.objects.filter(state=State.OFFERED, offer_expires_at__lte=clock.now())
+    return sum(map(_expire_at, sorted(set(due.values_list("event", flat=True)))))
+
+
+@transaction.atomic
+def _expire_at(event_id: int) -> int:
+    event = Event.objects.select_for_update(of=("self",)).get(pk=event_id)
+    due = event.registrations.filter(state=State.OFFERED, offer_expires_at__lte=clock.now())
+    ended = list(due.select_related("member", "event").order_by("offer_expires_at", "pk"))
+    for registration in ended:
+        registration.event = event
+        tell(registration, "event_offer_ended")
+        pools.release(registration, State.EXPIRED)
+    move_up(event)
+    announce(event)
+    return len(ended)
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What somebody who waits may know of their chance: who is before them, and what has become free so far."""
+
+    parties: int
+    people: int
+    given_back: int
+    passed_over: int
+
+    @property
+    def position(self) -> int:
+        """The place in the line, from 1."""
+        return self.parties + 1
+
+
+def ahead_of(registration: Registration) -> Ahead:
+    """Who is before them in the line, and how many places of this event were given back so far. Two queries."""
+    same = Q(queued_at=registration.queued_at, pk__lt=registration.pk)
+    before = line_of(registration.event).filter(Q(queued_at__lt=registration.queued_at) | same)
+    sizes = list(before.values_list("party_size", flat=True))
+    ended = (State.CANCELLED, State.DECLINED, State.EXPIRED)  # not from the line itself
+    gone = Registration.objects.filter(event=registration.event_id, state__in=ended, queued_at=None)
+    given_back = gone.aggregate(n=Sum("party_size"))["n"] or 0
+    return Ahead(len(sizes), sum(sizes), given_back, registration.passed_over)
