@@ -235,13 +235,22 @@ class Hub:
                 self._end(line, code)
 
     def _part(self, member_id: int, word: str) -> None:
-        """Two are apart. Where a block ends, the other one's may still hold: the page that is loaded next finds out."""
+        """Two are apart: what they know of each other already is read anew, without it, and the room of the two is gone.
+
+        Where a block ends, the other one's may still hold: the page that is loaded next finds out.
+        """
         if word.startswith("-"):
             return
-        other_id = int(word)
+        other_id, room_id = map(int, word.split())
         for one, other in ((member_id, other_id), (other_id, member_id)):
-            for line in self.callers.of(one):
+            for line in list(self.callers.of(one)):
                 line.unheard |= {other}
+                for watch in list(line.watches.values()):
+                    if watch.room_id == room_id:
+                        self.drop(line, room_id)
+                        self.gone(line, room_id, watch.sent, "closed")
+                    elif not watch.is_buffering:
+                        line.put(frames.reset(watch.room_id, self.epoch, watch.sent, "rights"))
 
     def _end(self, line: Line, code: int) -> None:
         """Close a socket from here: nothing more is put on it, even before its goodbye comes back."""

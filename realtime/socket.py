@@ -301,8 +301,7 @@ class Socket:
 
     def _reset(self, watch: Watch, head: int, reason: str | None) -> None:
         """Tell the client to begin anew at the room's head, read together with the member's standing in it."""
-        frame = {"type": "reset", "room": ids.encode(watch.room_id), "epoch": self.hub.epoch}
-        self._put(frame | {"head": head, "reason": reason})
+        self.line.put(Ready(frames.reset(watch.room_id, self.hub.epoch, head, reason)))
         self._resume(watch, head, is_live=True, seen_at=head)
 
     def _cannot_resume(self, cursor: tuple[int, int] | None, head: int) -> str | None:
