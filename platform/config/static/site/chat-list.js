@@ -30,11 +30,30 @@ function draw(last, text) {
   last.textContent = `${who ? `${who}: ` : ""}${text.slice(0, 80)}`;
 }
 
+const lastOf = (room) => list.querySelector(`[data-last-room="${CSS.escape(room)}"]`);
+
+// What was said between the page and the line is in neither: the list is asked for once more.
+let renewing = 0;
+const strangers = new Set();
+function renewIfBehind(room, head) {
+  const last = lastOf(room);
+  if (renewing || (last ? Number(last.dataset.head) >= head : strangers.has(room))) return;
+  if (!last) strangers.add(room); // new since the page came; asked for once
+  renewing = setTimeout(async () => {
+    renewing = 0;
+    const page = new DOMParser().parseFromString(await (await fetch(location.href)).text(), "text/html");
+    if (!list.contains(document.activeElement)) list.replaceChildren(...(page.querySelector(".chat-list")?.children ?? []));
+  }, 300);
+}
+
 if (list) {
+  circles.on("welcome", ({ rooms }) => Object.entries(rooms).forEach(([room, { head }]) => renewIfBehind(room, head)));
+  circles.on("begin", ({ room, head }) => renewIfBehind(room, head));
   circles.on("entry", ({ kind, room, seq, author, body, at: when }) => {
-    const last = list.querySelector(`[data-last-room="${CSS.escape(room)}"]`);
+    const last = lastOf(room);
     const row = last?.closest("li");
-    if (!row) return;
+    if (!row) return renewIfBehind(room, seq);
+    last.dataset.head = Math.max(seq, Number(last.dataset.head));
     if (kind === "message" && body) {
       const who = author?.id === circles.me ? you : last.dataset.direct === undefined ? author?.name : "";
       Object.assign(last.dataset, { seq, who: who ?? "" });
@@ -46,5 +65,6 @@ if (list) {
       if (kind === "delete") last.textContent = removed;
       else if (kind === "edit" && body.text !== null) draw(last, body.text);
     }
+    return undefined;
   });
 }
