@@ -1,5 +1,6 @@
 """Accounts: what somebody agreed to, who they are here, what they may do."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -20,6 +21,7 @@ PRIVACY_VERSION = "2026-11"
 ADULT_AGE = 18
 UNCONFIRMED_KEPT = timedelta(days=30)
 MOST_LANGUAGES = 12
+DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069]")  # signs that turn the text around them
 MOST_INTERESTS = 20
 
 
@@ -101,7 +103,7 @@ def set_profile(member: Member, changes: Mapping[str, Any]) -> Profile:
     member._state.fields_cache.pop("profile", None)  # what the caller holds is the past in a moment
     member = Member.objects.select_for_update().get(pk=member.pk)
     profile, _created = Profile.objects.select_for_update().get_or_create(member=member)
-    if "display_name" in changes and not changes["display_name"].strip():
+    if "display_name" in changes and not DIRECTION.sub("", changes["display_name"]).strip():
         raise ValidationError({"display_name": _("Tell us a name to call you by.")}, code="required")
     if len(changes.get("languages", ())) > MOST_LANGUAGES:
         raise ValidationError(
@@ -114,7 +116,7 @@ def set_profile(member: Member, changes: Mapping[str, Any]) -> Profile:
         )
     for name in ("display_name", "language"):
         if name in changes:
-            setattr(member, name, changes[name].strip())
+            setattr(member, name, DIRECTION.sub("", changes[name]).strip())
     for name in ("about", "about_language", "languages", "lives", "works", "centre"):
         if name in changes:
             setattr(profile, name, changes[name])

@@ -17,10 +17,10 @@ from realtime.models import Block, Entry, Mention
 type Unheard = frozenset[int]
 
 
-def block(member: Any, other_id: int) -> bool:
+def block(member: Any, other_id: int, room_id: int = 0) -> bool:
     """The two hear nothing of each other from this commit on. False when it was so already. Idempotent.
 
-    Raises ValueError when it is the member themselves, IntegrityError when there is nobody of that id.
+    `room_id`: the direct room of the two, which neither of them is in any more. Raises ValueError when it is the member themselves, IntegrityError when there is nobody of that id.
     """
     if other_id == member.pk:
         raise ValueError("nobody blocks themselves")
@@ -29,7 +29,7 @@ def block(member: Any, other_id: int) -> bool:
         if is_new:
             _forget_mentions(member.pk, other_id)
             _forget_mentions(other_id, member.pk)
-            rooms.tell_hubs(member, Entry.Kind.BLOCK, text=str(other_id), on=True)
+            rooms.tell_hubs(member, Entry.Kind.BLOCK, text=f"{other_id} {room_id}", on=True)
     return is_new
 
 

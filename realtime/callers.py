@@ -1,8 +1,11 @@
 """Callers: the members whose sockets end in this process, how many each has, and how much each may send."""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from time import monotonic
+
+from django.contrib.auth import get_user_model
+from django.contrib.sessions.models import Session
 
 from realtime.lines import Line
 
@@ -84,3 +87,41 @@ class Callers:
         idle = [pk for pk, one in self._allowances.items() if pk not in self._by_member and one.is_full]
         for pk in idle:
             del self._allowances[pk]
+
+
+type Find = Callable[[set[str]], set[str]]
+
+
+def _none(tokens: set[str]) -> set[str]:
+    return set()
+
+
+_find_dead_tokens: Find = _none
+
+
+def tokens_are_checked_by(find: Find) -> None:
+    """`find(tokens)` says which of the tokens that sockets came with were revoked. What a token is, is not known here."""
+    global _find_dead_tokens
+    _find_dead_tokens = find
+
+
+def dead(lines: Collection[Line]) -> list[Line]:
+    """Those of these sockets whose session has ended, token was revoked or member is no longer active.
+
+    One query for each of the three that occurs.
+    """
+    sessions = {line.session_key for line in lines} - {""}
+    members = {line.member_id for line in lines}
+    tokens = {line.token for line in lines} - {""}
+    if sessions:
+        sessions -= set(Session.objects.filter(pk__in=sessions).values_list("pk", flat=True))
+    if members:
+        active = get_user_model().objects.filter(pk__in=members, is_active=True)
+        members -= set(active.values_list("pk", flat=True))
+    if tokens:
+        tokens = _find_dead_tokens(tokens)
+    return [
+        line
+        for line in lines
+        if line.session_key in sessions or line.token in tokens or line.member_id in members
+    ]

@@ -1,5 +1,6 @@
 """Talk: say, change, remove, react. Each is one short transaction on the room's log, alone or with others' (writing)."""
 
+import re
 import unicodedata
 from collections.abc import Collection
 from typing import Any
@@ -14,6 +15,10 @@ from realtime import blocks, frames, marks, notify, reading, rooms, writing
 from realtime.models import Entry, Mention, Room
 from realtime.writing import Message, Wish, Written
 
+FILLERS = "\u115f\u1160\u2800\u3164\uffa0"  # letters by their category that nobody sees
+BLANK_LINES = re.compile(
+    r"\A(?:[^\S\n]*\n)+"
+)  # before the first word; a line may begin with spaces, as code does
 MAX_TEXT = 4000
 NOBODY = "@…"  # where the name of somebody stood who is no longer there
 FORGET_AT_ONCE = 2_000  # entries in one transaction: a room is never held for long
@@ -253,12 +258,12 @@ def clean(text: object) -> str:
         )
     if not _is_seen(words):
         raise ValidationError(_("Please write something first."), code="bad_field")
-    return words
+    return BLANK_LINES.sub("", words).rstrip()
 
 
 def _is_seen(words: str) -> bool:
-    """Whether anything of it shows: not only spaces, controls and invisible marks."""
-    return any(unicodedata.category(character)[0] not in "ZC" for character in words)
+    """Whether anything of it shows: not only spaces, controls, fillers and marks on nothing."""
+    return any(unicodedata.category(one)[0] not in "ZCM" and one not in FILLERS for one in words)
 
 
 def _language(tag: object) -> str:

@@ -165,10 +165,10 @@ def block(member: Any, other_id: int) -> None:
     """
     other = may_block(member, other_id)
     _lock(member.pk, other_id)
-    blocks.block(member, other.pk)
+    room = _room_of_pair(member.pk, other_id)
+    blocks.block(member, other.pk, room.pk if room else 0)
     both = Q(asker=member.pk, asked=other_id) | Q(asker=other_id, asked=member.pk)
     TalkRequest.objects.filter(both, state=State.OPEN).update(state=State.DECLINED, answered_at=clock.now())
-    room = _room_of_pair(member.pk, other_id)
     if room is not None:
         rooms.close(room)
 

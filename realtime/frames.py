@@ -368,6 +368,12 @@ def entry(
     return frame
 
 
+def reset(room_id: int, epoch: int, head: int, reason: str | None) -> str:
+    """A client's state of a room is of no use any more: it begins anew at `head`."""
+    room = ids.encode(room_id)
+    return dumps({"type": "reset", "room": room, "epoch": epoch, "head": head, "reason": reason})
+
+
 class Parcel(NamedTuple):
     """What a room tells every hub: one entry with its frame ready to be sent, or a hint that belongs to no log.
 

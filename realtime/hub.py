@@ -14,13 +14,10 @@ import contextlib
 import logging
 import random
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Awaitable, Iterable
 from weakref import WeakKeyDictionary
 
-from django.contrib.auth import get_user_model
-from django.contrib.sessions.models import Session
-
-from realtime import bus, frames, ids, live, marks, rooms, writing
+from realtime import bus, callers, frames, ids, live, marks, rooms, writing
 from realtime.callers import Callers
 from realtime.feeds import Feed
 from realtime.frames import Parcel
@@ -59,6 +56,7 @@ class Hub:
         self._ear: bus.Ear | None = None
         self._control = 0
         self._clock: asyncio.Task[None] | None = None
+        self._chores: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
         self._wake = asyncio.Event()
 
@@ -98,10 +96,11 @@ class Hub:
         self._clock = asyncio.create_task(self._tick())
 
     async def _stop(self) -> None:
-        clock, self._clock = self._clock, None
-        if clock is not None:
-            clock.cancel()
-            await asyncio.gather(clock, return_exceptions=True)
+        tasks = [task for task in (self._clock, self._chores) if task is not None]
+        self._clock = self._chores = None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for feed in self._feeds.values():
             feed.end()
         self._feeds.clear()
@@ -235,13 +234,22 @@ class Hub:
                 self._end(line, code)
 
     def _part(self, member_id: int, word: str) -> None:
-        """Two are apart. Where a block ends, the other one's may still hold: the page that is loaded next finds out."""
+        """Two are apart: what they know of each other already is read anew, without it, and the room of the two is gone.
+
+        Where a block ends, the other one's may still hold: the page that is loaded next finds out.
+        """
         if word.startswith("-"):
             return
-        other_id = int(word)
+        other_id, room_id = map(int, word.split())
         for one, other in ((member_id, other_id), (other_id, member_id)):
-            for line in self.callers.of(one):
+            for line in list(self.callers.of(one)):
                 line.unheard |= {other}
+                for watch in list(line.watches.values()):
+                    if watch.room_id == room_id:
+                        self.drop(line, room_id)
+                        self.gone(line, room_id, watch.sent, "closed")
+                    elif not watch.is_buffering:
+                        line.put(frames.reset(watch.room_id, self.epoch, watch.sent, "rights"))
 
     def _end(self, line: Line, code: int) -> None:
         """Close a socket from here: nothing more is put on it, even before its goodbye comes back."""
@@ -265,17 +273,18 @@ class Hub:
                 async with asyncio.timeout(TICK_S):
                     await self._wake.wait()
             self._wake.clear()
-            try:
-                await self._turn(turn)
-            except (
-                Exception
-            ):  # the database may be away for a while: the sockets stay, the next turn tries again
-                log.exception("hub: a turn failed")
+            if self._chores is None or self._chores.done():
+                self._chores = asyncio.create_task(self._logged(self._do_chores(turn)))
+            await self._logged(self._turn())
 
-    async def _turn(self, turn: int) -> None:
-        await self._write_reads()
-        await self._tell_typing()
-        self.callers.forget_idle()
+    async def _logged(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except Exception:  # the database may be away for a while: the sockets stay, the next turn tries again
+            log.exception("hub: a turn failed")
+
+    async def _turn(self) -> None:
+        """What nobody may wait for: entries that the bus has lost. Nothing here speaks to the bus, which may not answer."""
         self._pens = {room_id: pen for room_id, pen in self._pens.items() if not pen.is_idle}
         opened = [room_id for room_id, feed in self._feeds.items() if feed.opened.done()]
         for room_id, (head, _n) in (await in_thread(rooms.heads)(opened)).items():
@@ -284,6 +293,13 @@ class Hub:
                 feed.pull()
         for feed in list(self._feeds.values()):
             self._tell_heads(feed)
+
+    async def _do_chores(self, turn: int) -> None:
+        """What can wait a while."""
+        await self._write_reads()
+        await self._tell_typing()
+        self.callers.forget_idle()
+        for feed in list(self._feeds.values()):
             await self._close_if_idle(feed)
         if turn % PRESENCE_EVERY == 0:
             await self._tell_presence()
@@ -316,7 +332,7 @@ class Hub:
 
     async def _end_dead_sessions(self) -> None:
         """Sessions deleted without a word, tokens revoked, members switched off: one query each."""
-        for line in await in_thread(dead)(list(self.callers.lines)):
+        for line in await in_thread(callers.dead)(list(self.callers.lines)):
             self._end(line, SIGN_IN)
 
     async def drain(self) -> None:
@@ -449,44 +465,6 @@ def _publish(kind: str, words: dict[int, str]) -> None:
 def _typing_frame(room_id: int, writers: Iterable[int]) -> str:
     members = [ids.encode(pk) for pk in writers]
     return frames.dumps({"type": "typing", "room": ids.encode(room_id), "members": members})
-
-
-type Find = Callable[[set[str]], set[str]]
-
-
-def _none(tokens: set[str]) -> set[str]:
-    return set()
-
-
-_find_dead_tokens: Find = _none
-
-
-def tokens_are_checked_by(find: Find) -> None:
-    """`find(tokens)` says which of the tokens that sockets came with were revoked. What a token is, is not known here."""
-    global _find_dead_tokens
-    _find_dead_tokens = find
-
-
-def dead(lines: Collection[Line]) -> list[Line]:
-    """Those of these sockets whose session has ended, token was revoked or member is no longer active.
-
-    One query for each of the three that occurs.
-    """
-    sessions = {line.session_key for line in lines} - {""}
-    members = {line.member_id for line in lines}
-    tokens = {line.token for line in lines} - {""}
-    if sessions:
-        sessions -= set(Session.objects.filter(pk__in=sessions).values_list("pk", flat=True))
-    if members:
-        active = get_user_model().objects.filter(pk__in=members, is_active=True)
-        members -= set(active.values_list("pk", flat=True))
-    if tokens:
-        tokens = _find_dead_tokens(tokens)
-    return [
-        line
-        for line in lines
-        if line.session_key in sessions or line.token in tokens or line.member_id in members
-    ]
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()

@@ -9,7 +9,7 @@ from django.db.models import Max, QuerySet
 
 from realtime import blocks, direct
 from realtime.direct import Between
-from realtime.models import Participant, Room
+from realtime.models import Entry, Participant, Room
 
 PAGE_SIZE = 50
 LONGEST_WORDS = 100
@@ -75,9 +75,16 @@ def person_to_report(room: Room, viewer: Any, member_id: int) -> Any:
 
 
 def rooms_to_report_in(member: Any, others: Collection[int]) -> dict[int, int]:
-    """For each of these people the newest room the member is in and they are or were in. One query."""
-    together = Participant.objects.filter(room__in=Room.objects.of(member.pk), member__in=others)
-    return dict(together.values_list("member").annotate(newest=Max("room")))
+    """For each of these people the room of the member in which they last wrote, or one that both are or were in.
+
+    Two queries.
+    """
+    mine = Room.objects.of(member.pk).values("pk")
+    found = dict(Participant.objects.filter(room__in=mine, member__in=others).values_list("member", "room"))
+    said = Entry.objects.filter(room__in=mine, author__in=others, kind=Entry.Kind.MESSAGE)
+    for author, room, _at in said.values_list("author", "room").annotate(at=Max("at")).order_by("at"):
+        found[author] = room
+    return found
 
 
 def taken_out_of(room: Room) -> list[Any]:

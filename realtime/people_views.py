@@ -150,7 +150,7 @@ def _of(room: Room) -> list[int]:
 @login_required
 @require_http_methods(["GET", "POST"])
 def blocked(request: HttpRequest) -> HttpResponse:
-    """Whom the member has blocked; POST takes one of these blocks away. Two queries for any number."""
+    """Whom the member has blocked; POST takes one of these blocks away. Three queries for any number."""
     member: Any = request.user
     if request.method == "POST":
         try:

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods
 
-from realtime import conversations, people, reports
+from realtime import blocks, conversations, people, reports
 from realtime.models import Report
 
 DECISIONS = {
@@ -42,7 +42,8 @@ def person_report(request: HttpRequest, pk: int, member_id: int) -> HttpResponse
     person = people.person_to_report(here.room, member, member_id)
     errors = _sent(request, lambda reason, text: reports.report_person(member, pk, member_id, reason, text))
     if errors is None:
-        return redirect("people", pk)
+        is_blocked = blocks.of(member).filter(blocked=member_id).exists()
+        return redirect("blocked") if is_blocked else redirect("people", pk)
     return _form(request, errors, here=here, person=person)
 
 

@@ -17,7 +17,7 @@ from django.db import OperationalError
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from realtime import blocks, chat, frames, hub, ids, live, reading, rooms
+from realtime import blocks, callers, chat, frames, hub, ids, live, reading, rooms
 from realtime.blocks import Unheard
 from realtime.callers import MAX_LINES_A_MEMBER
 from realtime.lines import WINDOW, Line, Message, Ready, Watch
@@ -54,7 +54,7 @@ def _find(member_ids: list[int]) -> list[Found]:
 
 def _find_signed_in(lines: list[Line]) -> list[Found | None]:
     """As `_find`, for the members at these sockets; None for who is no longer signed in. Six queries at most."""
-    found, ended = _find([line.member_id for line in lines]), set(hub.dead(lines))
+    found, ended = _find([line.member_id for line in lines]), set(callers.dead(lines))
     return [None if line in ended else one for line, one in zip(lines, found, strict=True)]
 
 
@@ -301,8 +301,7 @@ class Socket:
 
     def _reset(self, watch: Watch, head: int, reason: str | None) -> None:
         """Tell the client to begin anew at the room's head, read together with the member's standing in it."""
-        frame = {"type": "reset", "room": ids.encode(watch.room_id), "epoch": self.hub.epoch}
-        self._put(frame | {"head": head, "reason": reason})
+        self.line.put(Ready(frames.reset(watch.room_id, self.hub.epoch, head, reason)))
         self._resume(watch, head, is_live=True, seen_at=head)
 
     def _cannot_resume(self, cursor: tuple[int, int] | None, head: int) -> str | None:

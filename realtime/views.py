@@ -61,7 +61,7 @@ def room_page(request: HttpRequest, pk: int) -> HttpResponse:
         "room": here.room,
         "epoch": rooms.epoch(),
         "frames": page.rows[::-1],
-        "messages_page": [_shown(row, member) for row in reversed(page.rows)],
+        "messages_page": [_shown(row, member) for row in reversed(page.rows) if row["kind"] != "hidden"],
         "more": page.more,
         "may_moderate": rooms.may_moderate(member, here.room),
         "key": uuid4(),

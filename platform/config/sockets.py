@@ -20,7 +20,7 @@ from community.models import ApiToken, Member
 from config import locks, sessions, wire
 from config.session_store import SessionStore
 from realtime import clock
-from realtime.hub import tokens_are_checked_by
+from realtime.callers import tokens_are_checked_by
 from realtime.socket import Socket
 from realtime.threads import Together
 

@@ -56,7 +56,7 @@ def test_words_look_as_they_were_meant_and_nothing_of_theirs_is_html(visit: Visi
     assert said.inner_html() == (
         "<strong>bold</strong> <strong>too</strong> <em>lean</em> <s>gone</s> <code>code</code> 5*3*2 snake_case_name "
         '&lt;b&gt;no&lt;/b&gt; <a href="https://example.org/a_b?c=*d" rel="nofollow noopener noreferrer ugc" '
-        'target="_blank">https://example.org/a_b?c=*d</a>*.'
+        'target="_blank" tabindex="-1">https://example.org/a_b?c=*d</a>*.'
     )
     amara.locator("#text").fill("Bring:\n- dice\n- cake\n> who asked?\n```\nx = 1 * 2 * 3\n```\nthanks")
     amara.locator("#text").press("Enter")
@@ -237,3 +237,75 @@ def test_who_is_here_is_seen_only_after_a_yes(visit: Visit, site: Site):
     expect(priya.locator("[data-here]")).to_contain_text("Amara", timeout=15_000)
     amara.locator("#text").press_sequentially("I am wr")
     expect(priya.locator("[data-typing]")).to_contain_text("Amara")
+
+
+def test_the_list_follows_what_is_said_changed_and_removed_and_puts_it_on_top(visit: Visit, site: Site):
+    amara, priya = both(visit, site)
+    room = amara.url.rstrip("/").rpartition("/")[2]
+    priya.goto(f"{site.url}/chat/")
+    row = priya.locator(".chat-list > li").filter(has=priya.locator(f'[data-last-room="{room}"]'))
+    say(amara, "first thought")
+    expect(row.locator("[data-last-room]")).to_have_text("Amara Okafor: first thought")
+    expect(row.locator("time")).to_have_text(re.compile(r"^\d\d:\d\d$"))
+    expect(priya.locator(".chat-list > li").first.locator("[data-last-room]")).to_have_text(
+        re.compile("first thought")
+    )
+
+    amara.locator("#text").press("ArrowUp")
+    amara.locator("#text").fill("second thought")
+    amara.locator("#text").press("Enter")
+    expect(row.locator("[data-last-room]")).to_have_text("Amara Okafor: second thought")
+    amara.on("dialog", lambda dialog: dialog.accept())
+    message = bubble(amara, "second thought")
+    message.locator("summary").click()
+    message.get_by_role("button", name="Remove").click()
+    expect(row.locator("[data-last-room]")).to_have_text("This message was removed.")
+
+
+def test_what_is_too_long_stays_and_says_so(visit: Visit, site: Site):
+    amara, _priya = both(visit, site)
+    field = amara.locator("#text")
+    field.fill("😀" * 4001)
+    expect(amara.locator("[data-length]")).to_have_text(
+        "This has 4001 characters. A message can have 4000 at most."
+    )
+    field.press("Enter")
+    expect(field).to_have_value("😀" * 4001)
+    field.fill("😀" * 4000)
+    expect(amara.locator("[data-length]")).to_be_hidden()
+    field.press("Enter")
+    expect(bubble(amara, "😀😀😀")).to_have_count(1)
+
+
+def test_a_link_shows_where_it_leads(visit: Visit, site: Site):
+    amara, _priya = both(visit, site)
+    say(amara, "http://аррӏе.com/a and https://bank.be@evil.example/ and https://example.org/ü")
+    said = bubble(amara, "evil.example")
+    expect(said.locator("[data-text] a")).to_have_text(
+        ["http://xn--80ak6aa92e.com/a", "https://example.org/ü"]
+    )
+
+
+def test_a_menu_stays_in_view_and_gives_the_focus_back(visit: Visit, site: Site):
+    amara, _priya = both(visit, site)
+    say(amara, "a long thought " * 30)
+    for size in (
+        {"width": 1200, "height": 850},
+        {"width": 1000, "height": 700},
+        {"width": 640, "height": 400},
+    ):
+        amara.set_viewport_size(size)  # type: ignore[arg-type]
+        for message in (
+            amara.locator(".chat-message:not(.chat-message--mine)").last,
+            bubble(amara, "a long thought"),
+        ):
+            message.locator("summary").click()
+            inside = "(e) => { const r = e.getBoundingClientRect(); return r.left >= 0 && r.right <= innerWidth && (innerWidth < 640 || r.right <= e.closest('.chat-room').getBoundingClientRect().right); }"
+            assert message.locator(".chat-actions").evaluate(inside), size
+            message.locator("[data-emoji]").first.focus()
+            amara.keyboard.press("Escape")
+            expect(message.locator("summary")).to_be_focused()
+        field = amara.locator("#text").bounding_box()
+        bar = amara.locator(".nav").bounding_box()
+        assert field is not None
+        assert bar is None or bar["x"] < field["x"] or bar["y"] >= field["y"] + field["height"], size

@@ -23,7 +23,7 @@ def test_a_block_counts_for_both_and_is_told_once():
     assert blocks.are_apart(bo.pk, ana.pk)
     assert not blocks.are_apart(cleo.pk, ana.pk)
     told = Entry.objects.filter(room=rooms.control(), kind=Entry.Kind.BLOCK)
-    assert [(entry.author_id, entry.text, entry.on) for entry in told] == [(ana.pk, str(bo.pk), True)]
+    assert [(entry.author_id, entry.text, entry.on) for entry in told] == [(ana.pk, f"{bo.pk} 0", True)]
 
 
 def test_of_two_blocks_one_may_go_and_the_other_holds():

@@ -248,6 +248,20 @@ def test_the_log_comes_in_pages_and_the_history_backwards():
     assert newest.more and not reading.history(ana, room.pk, before=3).more
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [("\n \n  code\n  more  \n\n", "  code\n  more"), ("a\u202eb", "a\u202eb"), ("\u3164x", "\u3164x")],
+)
+def test_blank_lines_round_a_message_are_left_out(text: str, kept: str):
+    assert chat.clean(text) == kept
+
+
+@pytest.mark.parametrize("text", ["", " \n\t", "\u200b", "\u3164", "\u2800 \uffa0", "\u0301\u0301"])
+def test_what_nobody_can_see_is_no_message(text: str):
+    with pytest.raises(ValidationError):
+        chat.clean(text)
+
+
 def test_unread_counts_messages_of_others_only():
     ana, bo = make_member(), make_member()
     room = rooms.open(Room.Kind.CIRCLE, "Walkers")

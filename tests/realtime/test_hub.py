@@ -1,6 +1,7 @@
 """The hub when things go wrong around it: sockets that end badly, a database that is away, words out of order."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
@@ -123,6 +124,31 @@ async def test_a_turn_goes_on_when_reads_cannot_be_written(monkeypatch: pytest.M
         hub.current().read(bo.pk, room.pk, 1)
         await post(ana, room, "the bus has lost this")
         assert (await tab.entries(1))[0]["seq"] == 1
+    await tab.leave()
+
+
+async def test_what_the_bus_has_lost_is_found_while_it_does_not_answer(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(hub, "TICK_S", 0.05)
+    ana, bo, room = await two_in_a_room()
+    tab = await Tab.watching(bo, room)
+    answers, is_asked = threading.Event(), threading.Event()
+
+    def silent(channel: str, text: str) -> None:
+        """A bus that takes a hint and does not come back, and loses what is said."""
+        if " typing " in text:
+            is_asked.set()
+            answers.wait(10)
+
+    with monkeypatch.context() as outage:
+        outage.setattr(bus, "publish", silent)
+        hub.current().typing(ana.pk, room.pk)
+        async with asyncio.timeout(5):
+            while not is_asked.is_set():
+                await asyncio.sleep(0.01)
+        await post(ana, room, "lost")
+        assert (await tab.entries(1))[0]["body"]["text"] == "lost"
+        assert not answers.is_set()
+        answers.set()
     await tab.leave()
 
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from community.sign_ins import issue_token
-from realtime import chat, rooms
+from realtime import blocks, chat, rooms
 from realtime.models import Entry
 from tests.factories import make_member, make_room
 
@@ -49,6 +49,20 @@ def test_a_room_shows_its_history_and_takes_a_message_without_script(client, ana
     page = client.get(url).text
     assert "&lt;b&gt;first&lt;/b&gt;" in page and "<b>first" not in page and "by form" in page
     assert Entry.objects.filter(room=room).count() == 2
+
+
+def test_a_room_shared_with_somebody_one_has_blocked_opens_without_a_word_of_theirs(client, ana):
+    bo, cleo = make_member(display_name="Bo"), make_member()
+    room = make_room(ana, bo, cleo)
+    talk(room, bo, "from bo")
+    talk(room, cleo, "from cleo")
+    talk(room, bo, "from bo again")
+    blocks.block(ana, bo.pk)
+    for one, other in ((ana, "from bo"), (bo, "from ana")):
+        client.force_login(one)
+        page = client.get(f"/chat/{room.public_id}/")
+        assert page.status_code == 200
+        assert "from cleo" in page.text and other not in page.text
 
 
 def test_what_cannot_be_said_is_explained_and_kept(client, ana):

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from realtime import blocks, presence, rooms
+from realtime import blocks, direct, presence, rooms
 from realtime.lines import Line, Watch
 from realtime.presence import FORGET_S, MAX_NAMED, REFRESH_S, Presence
 from realtime.threads import in_thread as in_db
 from tests.factories import make_member
 
-from .sockets import Tab, show, two_in_a_room
+from .sockets import Tab, post, show, two_in_a_room
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,6 +50,35 @@ async def test_who_changes_their_mind_is_seen_no_more():
     await bos.entries(1, room)
     assert not [frame for frame in bos.heard if frame["type"] == "typing"]
     for tab in (anas, bos):
+        await tab.leave()
+
+
+async def test_a_block_takes_what_two_know_of_each_other_off_their_open_pages():
+    """Rooms that were open are begun anew, without the other; the room of the two is gone."""
+    ana, bo, room = await two_in_a_room()
+    cleo = await in_db(make_member)()
+    await in_db(rooms.enter)(room, cleo)
+    await in_db(direct.ask)(ana, bo.pk)
+    pair = await in_db(direct.accept)(bo, (await in_db(direct.requests_to(bo).get)()).pk)
+    tabs = [await Tab.watching(member, room) for member in (ana, bo, cleo)]
+    ours = [await Tab.watching(member, pair) for member in (ana, bo)]
+    said = await post(cleo, room, "hello")
+    for tab in tabs:
+        await tab.entries(1)
+
+    await in_db(direct.block)(ana, bo.pk)
+
+    for tab in tabs[:2]:
+        anew = await tab.next("reset")
+        assert (anew["room"], anew["head"], anew["reason"]) == (room.public_id, said.seq, "rights")
+    for tab in ours:
+        gone = await tab.next("gone")
+        assert (gone["room"], gone["reason"]) == (pair.public_id, "closed")
+    await post(cleo, room, "and on")
+    for tab in tabs:
+        assert (await tab.entries(1))[0]["body"]["text"] == "and on"
+    assert not [frame for frame in tabs[2].heard if frame["type"] == "reset"], "nobody else notices"
+    for tab in (*tabs, *ours):
         await tab.leave()
 
 

@@ -15,6 +15,7 @@ const dayKey = new Intl.DateTimeFormat("en-CA", { timeZone }); // 2027-06-01
 const full = new Intl.DateTimeFormat(locale, { timeZone, dateStyle: "full", timeStyle: "short" });
 const GROUP_MS = 5 * 60_000;
 
+let current = null; // the message that the keyboard is at
 const nodes = new Map(); // message id → its <li>
 const lines = new Map(); // days, joins, "new": id → its <li>
 
@@ -57,9 +58,11 @@ function drawWords(item, { body }, removed) {
   const shown = JSON.stringify([body?.text ?? null, named]);
   item.classList.toggle("chat-message--names-me", named.includes(say.me));
   if (body?.language) item.querySelector(".chat-bubble").lang = body.language;
+  else item.querySelector(".chat-bubble").removeAttribute("lang");
   if (spot.shown === shown) return;
   spot.shown = shown;
   spot.replaceChildren(...(removed ? [say.removed] : words(body.text, body.mentions, say.me)));
+  for (const link of spot.querySelectorAll("a")) link.tabIndex = item === current ? 0 : -1;
 }
 
 function drawAvatar(spot, author, name) {
@@ -156,8 +159,7 @@ export function quietly(work) {
   setTimeout(() => frame.removeAttribute("aria-live"), 1000);
 }
 
-// The message that the keyboard is at: only its buttons are in the way of Tab.
-let current = null;
+// The message that the keyboard is at: only its buttons and links are in the way of Tab.
 export function focusOn(item) {
   for (const button of current?.querySelectorAll("button, summary, a") ?? []) button.tabIndex = -1;
   current?.removeAttribute("tabindex");

@@ -56,9 +56,14 @@ function inline(text, people, me) {
   return [...nodes, ...named(text.slice(at), people, me)];
 }
 
+// Where it leads is what it says: a name in letters that look like others is shown as the machine reads it (apple.com in
+// Cyrillic letters is xn--…), and what puts a name before an @ in front of the real one is no link at all.
 function link(address) {
-  if (!URL.canParse(address)) return document.createTextNode(address);
-  return Object.assign(element("a", address), { href: address, rel: "nofollow noopener noreferrer ugc", target: "_blank" });
+  const url = URL.canParse(address) ? new URL(address) : null;
+  if (!url || url.username || url.password) return document.createTextNode(address);
+  const host = address.split("/")[2];
+  const shown = /^[\x21-\x7e]*$/u.test(host) ? address : address.replace(host, url.host);
+  return Object.assign(element("a", shown), { href: address, rel: "nofollow noopener noreferrer ugc", target: "_blank" });
 }
 
 function named(text, people, me) {

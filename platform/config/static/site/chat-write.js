@@ -6,6 +6,7 @@ import { languageOf } from "./chat-language.js";
 const form = box.querySelector(".chat-compose");
 export const field = form?.elements.text;
 const hint = box.querySelector("[data-draft-for]");
+const length = box.querySelector("[data-length]");
 const choices = box.querySelector("[data-names]");
 const DRAFT = `draft:${say.me}:${say.room}`;
 const ASK_MS = 150;
@@ -36,12 +37,22 @@ export function grow() {
 // `send(text, {language, reply_to, mentions})` and `edit(message, text)` say what was written; both may throw.
 export function listen({ send, edit, typing, last }) {
   if (!form) return;
+  const limit = field.maxLength;
+  field.removeAttribute("maxlength"); // it counts otherwise, and cuts what is pasted without a word
   field.value ||= localStorage.getItem(DRAFT) ?? "";
   grow();
+  const tooLong = () => {
+    const count = [...field.value.trim()].length;
+    length.hidden = count <= limit;
+    length.textContent = count > limit ? say.tooLong.replace("{count}", count) : "";
+    field.setAttribute("aria-invalid", String(count > limit));
+    return count > limit;
+  };
+  tooLong();
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const text = field.value;
-    if (!text.trim()) return;
+    if (!text.trim() || tooLong()) return;
     const { kind, message } = draftFor ?? {};
     const mentions = [...meant].filter(([name]) => text.includes(`@${name}`)).map(([, id]) => id);
     close();
@@ -73,6 +84,7 @@ export function listen({ send, edit, typing, last }) {
   });
   field.addEventListener("input", () => {
     grow();
+    tooLong();
     if (draftFor?.kind !== "edit") localStorage.setItem(DRAFT, field.value);
     typing();
     lookForName();

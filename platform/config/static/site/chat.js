@@ -1,7 +1,8 @@
 // One room: a stretch of its messages without a gap, kept right by what comes in. It stands on site/live.js
 // (window.circles) and takes all its texts from the template.
 
-import { box, currentItem, draw, focusOn, idOf, isAtEnd, isMine, layout, line, locale, log, nodeOf, point, quietly, say, toEnd } from "./chat-draw.js";
+import { box, currentItem, draw, focusOn, idOf, isAtEnd, isMine, layout, locale, log, nodeOf, point, quietly, say, toEnd } from "./chat-draw.js";
+import "./chat-list.js";
 import { field, listen, prepare } from "./chat-write.js";
 
 const { circles } = window;
@@ -119,19 +120,18 @@ circles.on("entry", here((entry) => {
   if (!queue.length) requestAnimationFrame(() => shown(() => queue.splice(0).forEach(take)));
   queue.push(entry);
 }));
-circles.on("entry", ({ kind, room, author, body }) => {
-  const last = document.querySelector(`[data-last-room="${CSS.escape(room)}"]`);
-  if (!last || kind !== "message" || !body) return;
-  const { you, direct } = last.dataset;
-  const who = author?.id === say.me ? you : direct === undefined ? author?.name : "";
-  last.textContent = `${who ? `${who}: ` : ""}${body.text.slice(0, 80)}`;
-});
 circles.on("reset", here(() => location.reload()));
 // Somebody has gone for good, and their words with them: what is drawn here is no longer so.
 circles.on("entry", here(({ kind }) => kind === "forget" && location.reload()));
 circles.on("gone", here(() => {
-  box.querySelector(".chat-compose")?.remove();
-  log.after(line("gone", "chat-note", say.gone));
+  // What was half written can still be taken along.
+  if (field?.value.trim()) {
+    field.readOnly = true;
+    box.querySelector(".chat-compose .button").remove();
+  } else box.querySelector(".chat-compose")?.remove();
+  nobodyTypes();
+  box.querySelector("[data-here]").textContent = "";
+  log.after(Object.assign(document.createElement("p"), { className: "chat-note", textContent: say.gone }));
 }));
 circles.on("failed", ({ key, detail }) => {
   const message = messages.get(key);
@@ -329,7 +329,12 @@ log.addEventListener("click", async (event) => {
 // A menu opens to where there is room, and closes when one goes on elsewhere.
 log.addEventListener("toggle", ({ target }) => {
   if (!target.open) return;
-  target.classList.toggle("chat-menu--down", target.getBoundingClientRect().top - log.getBoundingClientRect().top < 280);
+  const [room, menu] = [log.getBoundingClientRect(), target.querySelector(".chat-actions")];
+  target.classList.remove("chat-menu--start", "chat-menu--end");
+  target.classList.toggle("chat-menu--down", target.getBoundingClientRect().top - room.top < 280);
+  const { left, right } = menu.getBoundingClientRect();
+  if (right > room.right) target.classList.add("chat-menu--end");
+  else if (left < room.left) target.classList.add("chat-menu--start");
   for (const other of log.querySelectorAll(".chat-menu[open]")) other.open = other === target;
 }, true);
 document.addEventListener("click", ({ target }) => {
@@ -341,9 +346,13 @@ log.addEventListener("keydown", (event) => {
   const items = [...log.querySelectorAll(".chat-message")];
   const at = items.indexOf(currentItem());
   const next = { ArrowUp: at < 0 ? items.length - 1 : at - 1, ArrowDown: at + 1, Home: 0, End: items.length - 1 }[event.key];
-  if (event.key === "Escape") event.target.closest("details")?.removeAttribute("open");
-  else if (event.key === "Enter" && event.target === items[at]) items[at].querySelector(".chat-menu:not([hidden]) > summary")?.click();
-  else if (next === undefined || (event.target !== log && event.target !== items[at])) return;
+  const menu = event.target.closest("details[open]");
+  const isLink = event.target.matches(".chat-bubble a") && items[at]?.contains(event.target);
+  if (event.key === "Escape" && menu) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  } else if (event.key === "Enter" && event.target === items[at]) items[at].querySelector(".chat-menu:not([hidden]) > summary")?.click();
+  else if (next === undefined || (event.target !== log && event.target !== items[at] && !isLink)) return;
   else if (items[next]) {
     focusOn(items[next]);
     items[next].focus();

@@ -264,7 +264,7 @@ const hearing = {
     if (frame.reason === "new" && here.wanted) return; // asked for before its page said from where: that is on its way
     const had = here.epoch;
     Object.assign(here, { epoch: frame.epoch, seq: frame.head, head: Math.max(here.head, frame.head) });
-    if (had) emit(frame);
+    emit(had ? frame : { ...frame, type: "begin" });
   },
   head(frame) {
     const here = room(frame.room);
