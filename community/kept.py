@@ -482,7 +482,7 @@ add(
         models.Interest,
         {KEY: "id slug", SITE: "group group_labels emoji labels position"},
     ),
-    table(Room, {KEY: "id", SHARED: "kind title link", COUNT: "head n closed_at created_at"}),
+    table(Room, {KEY: "id", SHARED: "kind title titles link", COUNT: "head n closed_at created_at"}),
     table(Site, {KEY: "id", SITE: "epoch"}),
     table(Permission, {KEY: "id", LINK: "content_type", SITE: "name codename"}),
     table(Group, {KEY: "id", SITE: "name"}),

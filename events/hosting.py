@@ -207,7 +207,7 @@ def apply(event: Event, changes: Plan, member: Member) -> list[Change]:
     event.save()
     link(event, changes)
     if event.room is not None and event.title != had_title:
-        rooms.rename(event.room, event.title)
+        rooms.rename(event.room, event.title, event.titles)
     if told and not event.is_over:
         for row in event.registrations.live().select_related("member").order_by("pk"):
             row.event = event

@@ -90,7 +90,7 @@ def enter(registration: Registration) -> None:
     event = registration.event
     members = sorted((one.member for one in registration.live if one.member), key=lambda member: member.pk)
     if event.room_id is None:
-        event.room = rooms.open(Room.Kind.EVENT, event.title[:120], event.get_absolute_url())
+        event.room = rooms.open(Room.Kind.EVENT, event.title, event.get_absolute_url(), event.titles)
         Event.objects.filter(pk=event.pk).update(room=event.room)
         members = [event.host, *members]
     assert event.room_id is not None

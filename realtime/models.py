@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext
 
 from realtime import clock
 from realtime.ids import WithId
@@ -29,6 +29,9 @@ class Room(WithId):
 
     kind = models.CharField(max_length=10, choices=Kind)
     title = models.CharField(max_length=120)
+    titles = models.JSONField(
+        null=True, blank=True, help_text="{language: title}: what it is called in others."
+    )
     link = models.CharField(max_length=200, blank=True, help_text="Path of the page the room belongs to.")
     head = models.BigIntegerField(default=0, help_text="seq of the newest entry.")
     n = models.BigIntegerField(default=0, help_text="Messages so far: what unread counts are made of.")
@@ -53,7 +56,9 @@ class Room(WithId):
         """What it is called for who is not in it; a direct room and a household's have no title to tell."""
         if self.kind == self.Kind.DIRECT:
             return gettext("A conversation of two")
-        return gettext("At home") if self.kind == self.Kind.HOUSEHOLD else self.title
+        if self.kind == self.Kind.HOUSEHOLD:
+            return gettext("At home")
+        return (self.titles or {}).get((get_language() or "en")[:2]) or self.title
 
 
 class Participant(models.Model):

@@ -6,7 +6,7 @@ until the commit. Joins, leaves and sign-outs are entries too, so that rights ch
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -87,14 +87,21 @@ def channel(room_id: int) -> str:
     return f"{CHANNEL}{room_id}"
 
 
-def open(kind: Room.Kind, title: str, link: str = "") -> Room:  # noqa: A001 - rooms.open reads as it is meant
-    """A new, empty room. `link` is the path of the page it belongs to."""
-    return Room.objects.create(kind=kind, title=title[:120], link=link)
+type Titles = Mapping[str, str]  # by language
 
 
-def rename(room: Room, title: str) -> None:
+def open(kind: Room.Kind, title: str, link: str = "", titles: Titles | None = None) -> Room:  # noqa: A001 - rooms.open reads as it is meant
+    """A new, empty room. `link` is the path of the page it belongs to; `titles`: its title in other languages."""
+    return Room.objects.create(kind=kind, title=title[:120], link=link, titles=_short(titles))
+
+
+def rename(room: Room, title: str, titles: Titles | None = None) -> None:
     """Give the room another title."""
-    Room.objects.filter(pk=room.pk).update(title=title[:120])
+    Room.objects.filter(pk=room.pk).update(title=title[:120], titles=_short(titles))
+
+
+def _short(titles: Titles | None) -> dict[str, str] | None:
+    return {language: title[:120] for language, title in titles.items() if title} if titles else None
 
 
 def close(room: Room) -> None:

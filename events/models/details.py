@@ -69,6 +69,11 @@ class Details(WithId):
         """`field` (title or description) in the reader's language where somebody translated it, else as written."""
         return translated(self.translations, field, language) or str(getattr(self, field))
 
+    @property
+    def titles(self) -> dict[str, str]:
+        """Its title in the other languages somebody wrote it in."""
+        return {language: said.get("title", "") for language, said in self.translations.items()}
+
     def text_language(self, language: str) -> str:
         """The language in which `text` answers a reader of `language`: for the `lang` attribute."""
         return language if language in self.translations else self.language

@@ -149,7 +149,8 @@ def make_circles(region: Region) -> Iterator[str]:
 
 
 def _open_circle(region: Region, slug: str, row: dict[str, Any]) -> Circle:
-    room = rooms.open(Room.Kind.CIRCLE, row["name"])
+    titles = {language: said["name"] for language, said in row["translations"].items()}
+    room = rooms.open(Room.Kind.CIRCLE, row["name"], titles=titles)
     texts = [
         row["name"],
         row["description"],

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.utils import translation
 
 from community.models import Member
 from community.sign_ins import issue_token
@@ -178,3 +179,14 @@ def test_a_direct_room_is_called_after_the_other_and_a_block_takes_it_out_of_bot
 
 def key(member: Member) -> int:
     return member.pk
+
+
+def test_a_room_is_called_by_the_language_of_its_reader():
+    ana = make_member()
+    room = rooms.open(Room.Kind.CIRCLE, "Chess and coffee", titles={"fr": "Échecs et café", "nl": ""})
+    rooms.enter(room, ana)
+    with translation.override("fr"):
+        assert conversations.of(ana)[0].room.title == "Échecs et café"
+    for language in ("nl", "de"):
+        with translation.override(language):
+            assert conversations.here(ana, room.pk).room.title == "Chess and coffee"
