@@ -7,12 +7,13 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from community import members
 from community.models import Member
@@ -48,6 +49,8 @@ def event_new(request: HttpRequest) -> HttpResponse:
         return _editor(request, _kept(form, host), dates=_dates(WhenForm(request.POST), host))
     if form.is_valid() and form.cleaned_data["day"] < today():
         form.add_error("day", _("This day has passed."))
+    if form.is_valid() and "draft" in request.POST and form.repeats:
+        form.add_error("repeat", _("Only a single event can be kept as a draft."))
     if form.is_valid():
         try:
             return redirect(_published(request, host, form))
@@ -67,13 +70,41 @@ def event_edit(request: HttpRequest, pk: int) -> HttpResponse:
     form = EventForm(request.POST, member=member, event=event)
     if form.is_valid():
         try:
-            told = _changed(member, event, form)
+            told = _changed(member, event, form, publishes="publish" in request.POST)
         except ValidationError as refused:
             put(form, refused, FIELDS)
         else:
             messages.success(request, told)
             return redirect(event)
     return _editor(request, form, event, status=422)
+
+
+@login_required
+@require_POST
+def event_copy(request: HttpRequest, pk: int) -> HttpResponse:
+    """The same once more, as a draft without a date. A second time makes a second draft."""
+    draft = hosting.copy(member_of(request), pk)
+    messages.success(request, _("This is your copy. Give it a date, then publish it."))
+    return redirect("event_edit", draft.pk)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def event_discard(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask once, then throw a draft away."""
+    member = member_of(request)
+    event = _run_by(member, pk)
+    if request.method == "POST":
+        try:
+            hosting.discard(member, pk)
+        except ValidationError as refused:
+            messages.error(request, refused.messages[0])
+            return redirect(event)
+        messages.success(request, _("The draft is gone."))
+        return redirect("my_events")
+    if event.state != Event.State.DRAFT:
+        return redirect("event_call_off", pk)
+    return render(request, "events/discard.html", {"nav": "events", "event": event})
 
 
 @login_required
@@ -113,6 +144,10 @@ def _run_by(member: Member, pk: int) -> Event:
 
 def _published(request: HttpRequest, host: Member, form: EventForm) -> Event:
     """Publish what the form says; the event to show next."""
+    if "draft" in request.POST:
+        event = hosting.publish(host, form.plan(), is_draft=True)
+        messages.success(request, _("It is kept as a draft. Only you and your centre see it."))
+        return event
     if not form.repeats:
         event = hosting.publish(host, form.plan())
         messages.success(request, _("It is published. Share its page with those who should come."))
@@ -127,12 +162,16 @@ def _published(request: HttpRequest, host: Member, form: EventForm) -> Event:
     return first
 
 
-def _changed(member: Member, event: Event, form: EventForm) -> str:
-    """Change what differs from the event; what to tell the host."""
+@transaction.atomic
+def _changed(member: Member, event: Event, form: EventForm, *, publishes: bool) -> str:
+    """Change what differs from the event, and publish a draft when asked to; what to tell the host."""
     plan, version, scope = form.plan(), form.cleaned_data["version"], form.cleaned_data["scope"] or "this"
     different = rescheduling.differences(event, plan)
     if event.series is None or scope == "this":
         hosting.change(member, event.pk, different, version)
+        if publishes:
+            hosting.publish_draft(member, event.pk)
+            return _("It is published. Share its page with those who should come.")
         return _("It is changed. Who registered is told where it matters.")
     which = rescheduling.Which(scope, event.pk)
     affected = rescheduling.change_series(member, event.series.pk, which, different)

@@ -114,18 +114,82 @@ TOLD = {  # what people plan by: a change of these is mailed; of a description o
 
 
 @transaction.atomic
-def publish(host: Member, plan: Plan) -> Event:
-    """A single event, open for registration at once.
+def publish(host: Member, plan: Plan, *, is_draft: bool = False) -> Event:
+    """A single event, open for registration at once, or a draft that only who runs it sees.
 
     Raises PermissionDenied for who is no host; ValidationError by field (centre, circle, ends_at, timezone).
     """
     event = Event(host=host, centre=centre_for(host, plan.get("centre")))
+    if is_draft:
+        event.state = Event.State.DRAFT
     write(event, plan, host)
     set_times(event, plan)
     event.search = event.searchable()
     event.save(force_insert=True)
     link(event, plan)
     Pool.objects.create(event=event, capacity=event.capacity)
+    return event
+
+
+@transaction.atomic
+def publish_draft(member: Member, event_id: int) -> Event:
+    """Open a draft for registration. Published already: nothing happens.
+
+    Raises Event.DoesNotExist, PermissionDenied, ValidationError: starts_at when it has no date or is over, closed when it
+    is called off.
+    """
+    event = _to_run(member, event_id)
+    if event.state == Event.State.PUBLISHED:
+        return event
+    if event.state == Event.State.CANCELLED:
+        raise ValidationError(_("This event is called off."), code="closed")
+    if event.starts_at is None:
+        raise ValidationError({"starts_at": _("Say when it begins.")})
+    if event.is_over:
+        raise ValidationError({"starts_at": _("This day has passed.")})
+    event.state = Event.State.PUBLISHED
+    event.version += 1
+    event.updated_at = clock.now()
+    event.save(update_fields=["state", "version", "updated_at"])
+    return event
+
+
+@transaction.atomic
+def copy(member: Member, event_id: int) -> Event:
+    """A draft with everything that is said of an event but when it is, and without who came.
+
+    Raises Event.DoesNotExist, PermissionDenied for who does not run it or is no host.
+    """
+    event = event_for(member, event_id)
+    if not may_run(member, event):
+        raise PermissionDenied(_("Only who hosts the event can change it."))
+    draft = Event(state=Event.State.DRAFT)
+    for name in series.COPIED:
+        setattr(draft, name, getattr(event, name))
+    draft.host, draft.centre = member, centre_for(member, None)
+    if draft.circle is not None and not _is_in(member, draft.circle):
+        draft.circle, draft.visibility = None, Details.Visibility.CENTRE
+    draft.search = draft.searchable()
+    draft.save(force_insert=True)
+    draft.interests.set(event.interests.all())
+    draft.partner_centres.set(event.partner_centres.exclude(pk=draft.centre_id))
+    Pool.objects.create(event=draft, capacity=draft.capacity)
+    return draft
+
+
+@transaction.atomic
+def discard(member: Member, event_id: int) -> None:
+    """Throw a draft away. Raises Event.DoesNotExist, PermissionDenied, ValidationError closed: it was published."""
+    event = _to_run(member, event_id)
+    if event.state != Event.State.DRAFT or event.registrations.exists():
+        raise ValidationError(_("Only a draft can be thrown away. Call the event off."), code="closed")
+    event.delete()
+
+
+def _to_run(member: Member, event_id: int) -> Event:
+    event = event_for(member, event_id, lock=True)
+    if not may_run(member, event):
+        raise PermissionDenied(_("Only who hosts the event can change it."))
     return event
 
 
@@ -156,9 +220,7 @@ def change(member: Member, event_id: int, changes: Plan, version: int | None = N
     Raises Event.DoesNotExist, PermissionDenied, ValidationError with code stale (another `version`), closed
     (called off), or by field: the capacity goes no lower than what is taken.
     """
-    event = event_for(member, event_id, lock=True)
-    if not may_run(member, event):
-        raise PermissionDenied(_("Only who hosts the event can change it."))
+    event = _to_run(member, event_id)
     if version is not None and version != event.version:
         raise ValidationError(_("The event was changed meanwhile. Look at it again."), code="stale")
     if event.state == Event.State.CANCELLED:
@@ -266,14 +328,15 @@ def write(row: Details, plan: Mapping[str, Any] | Plan, host: Member) -> None:
         raise ValidationError({"title": _("Give it a title.")})
     if row.visibility == Details.Visibility.CIRCLE and row.circle is None:
         raise ValidationError({"circle": _("Choose the circle it is for.")})
-    if "circle" in said and row.circle is not None:
-        inside = CircleMembership.objects.filter(
-            circle=row.circle, member=host, state=CircleMembership.State.IN
-        )
-        if not inside.exists():
-            raise ValidationError({"circle": _("You can only publish for a circle you are in.")})
+    if "circle" in said and row.circle is not None and not _is_in(host, row.circle):
+        raise ValidationError({"circle": _("You can only publish for a circle you are in.")})
     if not row.language:
         row.language = host.language
+
+
+def _is_in(member: Member, circle: Circle) -> bool:
+    inside = CircleMembership.objects.filter(circle=circle, member=member, state=CircleMembership.State.IN)
+    return inside.exists()
 
 
 def set_times(event: Event, plan: Plan) -> None:

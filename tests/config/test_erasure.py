@@ -298,7 +298,7 @@ def test_places_are_freed_and_the_line_moves_up():
     theirs = register(waits, event.pk, [Person()], wait=True)
     privacy.erase(gone.pk)
     theirs.refresh_from_db()
-    assert theirs.state == "confirmed"
+    assert theirs.state == "offered"
     assert Pool.objects.get(event=event).taken == 1
     assert Registration.objects.get(pk=mine.pk).member is None
 
