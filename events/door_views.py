@@ -21,9 +21,10 @@ from django.views.decorators.http import require_GET, require_POST
 
 from community import audit, spreadsheets
 from community.models import Member
-from events import board, checkin, gates, tickets
+from events import board, checkin, gates, letters, tickets
 from events.access import event_for, may_door, may_run
 from events.checkin import DeviceClock, Reading
+from events.forms import LetterForm
 from events.models import DoorHelper, Event, Gate, Registration, Scan
 from events.truth import slots_in
 from events.views import member_of, put
@@ -202,6 +203,7 @@ def _guests(
         "runs": runs,
         "is_open": _is_open(event),
         "helper_form": HelperForm(),
+        "letter_form": LetterForm(initial={"key": uuid.uuid4()}),
         "helpers": DoorHelper.objects.filter(event=event).select_related("member").order_by("named_at")
         if runs
         else [],
@@ -210,6 +212,27 @@ def _guests(
         else [],
     }
     return render(request, "events/guests.html", context | more, status=status)
+
+
+@login_required
+@require_POST
+def guests_letter(request: HttpRequest, pk: int) -> HttpResponse:
+    """Write to everybody who comes, or who waits. The same form sent twice is one letter."""
+    member, event = _at_door(request, pk)
+    if not may_run(member, event):
+        raise PermissionDenied(_("Only who hosts the event sees who comes."))
+    form = LetterForm(request.POST)
+    if form.is_valid():
+        said = form.cleaned_data
+        try:
+            n = letters.write(member, pk, said["to"], said["text"], said["key"])
+        except ValidationError as refused:
+            put(form, refused)
+        else:
+            text = ngettext("%(n)d party gets your letter.", "%(n)d parties get your letter.", n)
+            messages.success(request, text % {"n": n})
+            return redirect("guests", event.pk)
+    return _guests(request, member, event, 422, letter_form=form)
 
 
 def _is_open(event: Event) -> bool:

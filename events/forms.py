@@ -288,6 +288,22 @@ class PartyForm(forms.Form):
         return party + [Person(name=name) for name in said.get("guests", [])]
 
 
+class LetterForm(forms.Form):
+    """A letter to those who come, or to those who wait."""
+
+    to = forms.ChoiceField(
+        label=gettext_lazy("To"),
+        choices=[
+            ("coming", gettext_lazy("everybody who comes")),
+            ("waiting", gettext_lazy("everybody who waits")),
+        ],
+    )
+    text = forms.CharField(
+        label=gettext_lazy("Your letter"), max_length=2000, widget=forms.Textarea({"rows": 5})
+    )
+    key = forms.UUIDField(widget=forms.HiddenInput)
+
+
 class CallOffForm(forms.Form):
     """Why an event is called off, for those who wanted to come."""
 

@@ -1,0 +1,60 @@
+"""Letters: who runs an event writes to everybody who comes, or to everybody who waits. Each gets one mail, once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from community.models import Member
+from events.access import event_for, may_run
+from events.models import Event, Registration
+from events.models.registration import COMING
+from events.telling import tell
+from realtime import clock
+from realtime.models import Mail
+
+MAX_TEXT = 2000
+A_DAY = 5  # letters of one event: more is no help to anybody
+KIND = "event_letter"
+State = Registration.State
+TO = {"coming": COMING, "waiting": (State.WAITING, State.OFFERED)}
+
+
+@transaction.atomic
+def write(member: Member, event_id: int, to: str, text: str, key: UUID) -> int:
+    """A letter to who comes (`coming`) or who waits (`waiting`); how many parties get it. The same key again: nobody more.
+
+    Raises Event.DoesNotExist, PermissionDenied, ValidationError: `text` or `to` is missing or too long, closed (a draft,
+    or nobody is there), too_fast (`A_DAY` today).
+    """
+    event = event_for(member, event_id, lock=True)
+    if not may_run(member, event):
+        raise PermissionDenied(_("Only who hosts the event sees who comes."))
+    words = text.strip()
+    if not words:
+        raise ValidationError({"text": _("Please write something first.")})
+    if len(words) > MAX_TEXT:
+        raise ValidationError(
+            {"text": _("This can have %(limit)s characters at most.") % {"limit": MAX_TEXT}}
+        )
+    if to not in TO:
+        raise ValidationError({"to": _("Choose to whom you write.")})
+    parties = list(event.registrations.filter(state__in=TO[to]).select_related("member").order_by("pk"))
+    if event.state == Event.State.DRAFT or not parties:
+        raise ValidationError(_("There is nobody to write to."), code="closed")
+    _must_not_be_many(event, key)
+    for party in parties:
+        party.event = event
+        tell(party, KIND, calendar="", again=f":{event.public_id}:{key}", text=words, writer=member)
+    return len(parties)
+
+
+def _must_not_be_many(event: Event, key: UUID) -> None:
+    lately = Mail.objects.filter(kind=KIND, created_at__gt=clock.now() - timedelta(days=1))
+    claims = lately.filter(claim__contains=f":{event.public_id}:").values_list("claim", flat=True)
+    if len({claim.rpartition(":")[2] for claim in claims} - {str(key)}) >= A_DAY:
+        raise ValidationError(_("That was a lot of letters for one day."), code="too_fast")
