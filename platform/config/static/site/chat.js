@@ -330,11 +330,9 @@ log.addEventListener("click", async (event) => {
 log.addEventListener("toggle", ({ target }) => {
   if (!target.open) return;
   const [room, menu] = [log.getBoundingClientRect(), target.querySelector(".chat-actions")];
-  target.classList.remove("chat-menu--start", "chat-menu--end");
+  target.classList.remove("chat-menu--end");
   target.classList.toggle("chat-menu--down", target.getBoundingClientRect().top - room.top < 280);
-  const { left, right } = menu.getBoundingClientRect();
-  if (right > room.right) target.classList.add("chat-menu--end");
-  else if (left < room.left) target.classList.add("chat-menu--start");
+  target.classList.toggle("chat-menu--end", menu.getBoundingClientRect().right > room.right);
   for (const other of log.querySelectorAll(".chat-menu[open]")) other.open = other === target;
 }, true);
 document.addEventListener("click", ({ target }) => {
