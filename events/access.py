@@ -8,6 +8,7 @@ from django.db.models import Exists, Q, QuerySet
 
 from community.models import Member, Role
 from events.models import DoorHelper, Event, Registration, Series
+from realtime import keys
 from realtime.ids import decode
 from realtime.models import Participant
 
@@ -23,13 +24,23 @@ def event_for(member: Member | None, event_id: int, *, lock: bool = False) -> Ev
     return Event.objects.visible_to(member).select_related("place", "centre", "host").get(pk=event_id)
 
 
+def _with_event() -> QuerySet[Registration]:
+    return Registration.objects.select_related("event__place", "event__centre", "event__host", "member")
+
+
+def registration_of_key(action: str, registration_id: int, secret: str) -> Registration:
+    """The registration that the key of a mail is good for. Two queries. Raises MailedKey.DoesNotExist. Changes nothing."""
+    keys.find(action, registration_id, secret)
+    return _with_event().get(pk=registration_id)
+
+
 def registration_for(member: Member, registration_id: int, *, lock: bool = False) -> Registration:
     """The registration, if it is the member's, names the member, or is for an event the member runs.
 
     With `lock` the event's row is locked first, then the registration's: the order every verb keeps.
     Raises Registration.DoesNotExist. Two queries, four with `lock`; one more for those who run the event.
     """
-    found = Registration.objects.select_related("event__place", "event__centre", "event__host", "member")
+    found = _with_event()
     if lock:
         event_id = Registration.objects.values_list("event", flat=True).get(pk=registration_id)
         Event.objects.select_for_update().only("pk").get(pk=event_id)

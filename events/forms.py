@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from community import places
 from community.models import Child, Interest, Member, Place, PlaceName
 from community.models.places import fold
+from events import letters
 from events.models import Event, Registration
 from events.models.event import EventQuerySet
 from events.party import PARTY_LIMIT, Person
@@ -299,7 +300,7 @@ class LetterForm(forms.Form):
         ],
     )
     text = forms.CharField(
-        label=gettext_lazy("Your letter"), max_length=2000, widget=forms.Textarea({"rows": 5})
+        label=gettext_lazy("Your letter"), max_length=letters.MAX_TEXT, widget=forms.Textarea({"rows": 5})
     )
     key = forms.UUIDField(widget=forms.HiddenInput)
 

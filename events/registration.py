@@ -12,11 +12,12 @@ from django.utils.translation import ngettext
 
 from community.models import Member
 from events import board, calendars, pools
-from events.access import event_for, registration_for
+from events.access import event_for, registration_for, registration_of_key
 from events.models import Attendee, Claim, Event, Pool, Registration
 from events.models.registration import SEATED
 from events.party import Person, must_be_free, sit_down, there, who
-from events.telling import CANCEL, announce, line_of, people_waiting, tell
+from events.seats import line_of, people_waiting
+from events.telling import CANCEL, announce, tell
 from events.waiting import move_up, next_in
 from realtime import clock, keys
 
@@ -33,7 +34,7 @@ def register(member: Member, event_id: int, party: Sequence[Person], *, wait: bo
     try:
         with transaction.atomic():
             event = event_for(member, event_id, lock=True)
-            must_be_open(event)
+            _must_be_open(event)
             people = who(member, member, party)
             waiting = _look(event, member, people)
             n = len(people)
@@ -45,7 +46,7 @@ def register(member: Member, event_id: int, party: Sequence[Person], *, wait: bo
             elif wait and event.waiting_list:
                 registration.state, registration.queued_at = State.WAITING, next_in(event)
             else:
-                raise full(event, waiting)
+                raise _full(event, waiting)
             registration.save(force_insert=True)
             registration.seated = sit_down(registration, people, 0)
             if registration.state == State.CONFIRMED:
@@ -87,12 +88,12 @@ def change_party(
         raise ValidationError(_("The party was changed meanwhile. Look at it again."), code="stale")
     if registration.state not in (State.CONFIRMED, State.WAITING, State.OFFERED):
         raise ValidationError(_("This registration is no longer open."), code="closed")
-    must_be_open(event)
+    _must_be_open(event)
     people = who(member, member, party)
     must_be_free(event, member, people, but=registration)
     more = len(people) - registration.party_size
     if registration.has_places and more > 0 and (people_waiting(event) or not pools.take(event, more)):
-        raise full(event, people_waiting(event))
+        raise _full(event, people_waiting(event))
     if registration.has_places and more < 0:
         pools.give_back(event, -more)
     before = pools.member_ids(registration)
@@ -142,9 +143,7 @@ def cancel(member: Member, registration_id: int) -> Registration:
 
 def registration_by_key(registration_id: int, secret: str) -> Registration:
     """The registration that the key of a mail may cancel. Raises MailedKey.DoesNotExist. Changes nothing."""
-    keys.find(CANCEL, registration_id, secret)
-    rows = Registration.objects.select_related("event__place", "event__centre", "event__host", "member")
-    return rows.get(pk=registration_id)
+    return registration_of_key(CANCEL, registration_id, secret)
 
 
 @transaction.atomic
@@ -170,14 +169,14 @@ def release_all(event: Event) -> None:
     announce(event)
 
 
-def must_be_open(event: Event) -> None:
+def _must_be_open(event: Event) -> None:
     if event.state != Event.State.PUBLISHED:
         raise ValidationError(_("This event is not open for registration."), code="closed")
     if event.is_over:
         raise ValidationError(_("This event is over."), code="too_late")
 
 
-def full(event: Event, waiting: int) -> ValidationError:
+def _full(event: Event, waiting: int) -> ValidationError:
     left = (event.total.left if event.total else None) or 0
     if left == 0 or waiting:
         return ValidationError(_("Every place is taken."), code="full")
@@ -252,7 +251,7 @@ def _seat(registration: Registration, people: Sequence[Person]) -> None:
 
 
 def _step_out(registration: Registration, member: Member) -> None:
-    """One named adult leaves the party; the others keep their pools."""
+    """One named adult leaves the party; the others keep their places."""
     registration.attendees.filter(member=member, is_live=True).update(is_live=False)
     registration.party_size -= 1
     pools.touch(registration)

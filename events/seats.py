@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Q, Sum
+from django.db.models import Q, QuerySet, Sum
 
 from community.models import Member
 from events.models import Attendee, Event, Registration
@@ -56,10 +56,45 @@ def mine_of(member: Member | None, events: Sequence[Event]) -> dict[int, Registr
     return {registration.event_id: registration for registration in found}
 
 
+def line_of(event: Event) -> QuerySet[Registration]:
+    """Who waits, in no order. No query of its own."""
+    return Registration.objects.filter(event=event, state=State.WAITING)
+
+
+def people_waiting(event: Event) -> int:
+    """How many people are in the line. One query."""
+    return line_of(event).aggregate(people=Sum("party_size"))["people"] or 0
+
+
+def _before(registration: Registration) -> QuerySet[Registration]:
+    same = Q(queued_at=registration.queued_at, pk__lt=registration.pk)
+    return line_of(registration.event).filter(Q(queued_at__lt=registration.queued_at) | same)
+
+
 def position(registration: Registration) -> int | None:
     """The place in the line, from 1; None for who does not wait. One query."""
-    if registration.state != State.WAITING or registration.queued_at is None:
-        return None
-    line = Registration.objects.filter(event=registration.event_id, state=State.WAITING)
-    same = Q(queued_at=registration.queued_at, pk__lt=registration.pk)
-    return line.filter(Q(queued_at__lt=registration.queued_at) | same).count() + 1
+    return None if registration.state != State.WAITING else _before(registration).count() + 1
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What somebody who waits may know of their chance: who is before them, and what has become free so far."""
+
+    parties: int
+    people: int
+    given_back: int
+    passed_over: int
+
+    @property
+    def position(self) -> int:
+        """The place in the line, from 1."""
+        return self.parties + 1
+
+
+def ahead_of(registration: Registration) -> Ahead:
+    """Who is before them in the line, and how many places of this event were given back so far. Two queries."""
+    sizes = list(_before(registration).values_list("party_size", flat=True))
+    ended = (State.CANCELLED, State.DECLINED, State.EXPIRED)  # not from the line itself
+    gone = Registration.objects.filter(event=registration.event_id, state__in=ended, queued_at=None)
+    given_back = gone.aggregate(n=Sum("party_size"))["n"] or 0
+    return Ahead(len(sizes), sum(sizes), given_back, registration.passed_over)

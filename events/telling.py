@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.db.models import QuerySet, Sum
 from django.urls import reverse
 
 from events import calendars
 from events.models import Event, Registration
 from events.pools import pools_of
+from events.seats import people_waiting
 from realtime import clock, keys, live, notify
 
 CANCEL, ANSWER = "registration.cancel", "registration.answer"  # what the key in a mail is good for
 WITH_CANCEL_LINK = {"event_registered", "event_accepted", "event_waiting"}
-State = Registration.State
 
 
 def tell(
@@ -92,13 +91,3 @@ def announce(event: Event, waiting: int | None = None) -> None:
         "waiting": waiting,
     }
     live.publish(f"event:{event.public_id}", state)
-
-
-def line_of(event: Event) -> QuerySet[Registration]:
-    """Who waits, in no order. No query of its own."""
-    return Registration.objects.filter(event=event, state=State.WAITING)
-
-
-def people_waiting(event: Event) -> int:
-    """How many people are in the line. One query."""
-    return line_of(event).aggregate(people=Sum("party_size"))["people"] or 0

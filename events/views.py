@@ -429,6 +429,6 @@ def _registration_page(
         "form": form,
         "is_mine": row.member_id == member.pk,
         "may_cancel": comes and _is_open(row),
-        "ahead": waiting.ahead_of(row) if row.state == Registration.State.WAITING else None,
+        "ahead": seats.ahead_of(row) if row.state == Registration.State.WAITING else None,
     }
     return render(request, "events/registration.html", context, status=status)

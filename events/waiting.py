@@ -6,19 +6,19 @@ for a day, nearer to the start for a quarter of the time that is left, and ends 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
-from django.db.models import Max, Q, Sum
+from django.db.models import Max
 from django.utils.translation import gettext as _
 
 from community.models import Member
 from events import pools
-from events.access import registration_for
+from events.access import registration_for, registration_of_key
 from events.models import Event, Registration
-from events.telling import ANSWER, announce, line_of, tell
+from events.seats import line_of
+from events.telling import ANSWER, announce, tell
 from realtime import clock, keys
 
 PASSED_OVER_AT_MOST = 3
@@ -126,9 +126,7 @@ def _to_answer(member: Member, registration_id: int) -> Registration:
 
 def offer_by_key(registration_id: int, secret: str) -> Registration:
     """The registration whose offer the key of a mail may answer. Raises MailedKey.DoesNotExist. Changes nothing."""
-    keys.find(ANSWER, registration_id, secret)
-    rows = Registration.objects.select_related("event__place", "event__centre", "event__host", "member")
-    return rows.get(pk=registration_id)
+    return registration_of_key(ANSWER, registration_id, secret)
 
 
 @transaction.atomic
@@ -160,29 +158,3 @@ def _expire_at(event_id: int) -> int:
     move_up(event)
     announce(event)
     return len(ended)
-
-
-@dataclass(frozen=True)
-class Ahead:
-    """What somebody who waits may know of their chance: who is before them, and what has become free so far."""
-
-    parties: int
-    people: int
-    given_back: int
-    passed_over: int
-
-    @property
-    def position(self) -> int:
-        """The place in the line, from 1."""
-        return self.parties + 1
-
-
-def ahead_of(registration: Registration) -> Ahead:
-    """Who is before them in the line, and how many places of this event were given back so far. Two queries."""
-    same = Q(queued_at=registration.queued_at, pk__lt=registration.pk)
-    before = line_of(registration.event).filter(Q(queued_at__lt=registration.queued_at) | same)
-    sizes = list(before.values_list("party_size", flat=True))
-    ended = (State.CANCELLED, State.DECLINED, State.EXPIRED)  # not from the line itself
-    gone = Registration.objects.filter(event=registration.event_id, state__in=ended, queued_at=None)
-    given_back = gone.aggregate(n=Sum("party_size"))["n"] or 0
-    return Ahead(len(sizes), sum(sizes), given_back, registration.passed_over)

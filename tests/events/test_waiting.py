@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connection
 
 from community.sign_ins import issue_token
-from events import calendars, hosting, pools, waiting
+from events import calendars, hosting, pools, seats, waiting
 from events.models import Claim, Event, Pool, Registration
 from events.registration import Person, cancel, change_party, register
 from realtime import clock
@@ -164,7 +164,7 @@ def test_who_waits_sees_who_is_before_them_and_what_became_free() -> None:
     (single,) = in_line(event, 1)  # fits at once, past both
     assert states(single) == ["confirmed"]
     last.refresh_from_db()
-    assert waiting.ahead_of(last) == waiting.Ahead(parties=1, people=3, given_back=2, passed_over=1)
+    assert seats.ahead_of(last) == seats.Ahead(parties=1, people=3, given_back=2, passed_over=1)
     page = make_client(last.member).get(f"/registrations/{last.public_id}/").text
     assert "Number 2 in the line" in page and "3 people wait before you." in page
     assert "So far 2 places of this event were given back." in page and "passed over 1 time" in page
