@@ -164,7 +164,11 @@ def release_all(event: Event) -> None:
     Claim.objects.filter(registration__in=ended).delete()
     Attendee.objects.filter(event=event, is_live=True).update(is_live=False)
     Registration.objects.filter(pk__in=ended).update(
-        state=State.CANCELLED, min_serial=F("serial") + 1, version=F("version") + 1, changed_at=clock.now()
+        state=State.CANCELLED,
+        offer_expires_at=None,
+        min_serial=F("serial") + 1,
+        version=F("version") + 1,
+        changed_at=clock.now(),
     )
     announce(event)
 

@@ -232,7 +232,7 @@ def registration_cancel(request: HttpRequest, pk: int) -> HttpResponse:
 def registration_offer(request: HttpRequest, pk: int) -> HttpResponse:
     """An offer from the waiting list: take the places (`answer=yes`) or leave them to the next (`answer=no`).
 
-    The key of a mail does instead of signing in, as for `registration_cancel`. A second answer changes nothing.
+    Anything else asks again: places are given away by a clear no only. The key of a mail does instead of signing in, as for `registration_cancel`. A second answer changes nothing.
     """
     if key := _mailed_key(request):
         return _unlisted(_answer_by_key(request, pk, key))
@@ -240,38 +240,31 @@ def registration_offer(request: HttpRequest, pk: int) -> HttpResponse:
     if not isinstance(member, Member):
         return member
     row = registration_for(member, pk)
-    if request.method == "GET":
-        return redirect("registration", row.pk)
+    answer = request.POST.get("answer")
     try:
-        verb = waiting.accept if request.POST.get("answer") == "yes" else waiting.decline
-        verb(member, pk)
+        if answer == "yes":
+            waiting.accept(member, pk)
+            messages.success(request, _("You are coming. This is your ticket."))
+        elif answer == "no":
+            waiting.decline(member, pk)
+            messages.success(request, _("Thank you: the next in line is asked now."))
     except ValidationError as refused:
         messages.error(request, refused.messages[0])
-    else:
-        messages.success(request, _answered(accepts=request.POST.get("answer") == "yes"))
     return redirect("registration", row.pk)
-
-
-def _answered(*, accepts: bool) -> str:
-    return (
-        _("You are coming. This is your ticket.")
-        if accepts
-        else _("Thank you: the next in line is asked now.")
-    )
 
 
 def _answer_by_key(request: HttpRequest, pk: int, key: str) -> HttpResponse:
     """The link of a mail: a page with two buttons, then what the button did."""
-    context: dict[str, Any] = {"nav": "events", "key": key}
+    answer = request.POST.get("answer")
     try:
-        if request.method == "POST":
-            context["answer"] = "yes" if request.POST.get("answer") == "yes" else "no"
-            row = waiting.answer_by_key(pk, key, accepts=context["answer"] == "yes")
+        if answer in {"yes", "no"}:
+            row = waiting.answer_by_key(pk, key, accepts=answer == "yes")
         else:
-            row = waiting.offer_by_key(pk, key)
+            row, answer = waiting.offer_by_key(pk, key), None
     except (MailedKey.DoesNotExist, ValidationError):
         return render(request, "events/offer_gone.html", {"nav": "events"}, status=404)
-    return render(request, "events/offer.html", context | {"registration": row, "event": row.event})
+    context = {"nav": "events", "key": key, "answer": answer, "registration": row, "event": row.event}
+    return render(request, "events/offer.html", context)
 
 
 def _mailed_key(request: HttpRequest) -> str:

@@ -20,6 +20,7 @@ from events.models import Event, Registration
 from events.seats import line_of
 from events.telling import ANSWER, announce, tell
 from realtime import clock, keys
+from realtime.models import MailedKey
 
 PASSED_OVER_AT_MOST = 3
 OFFER_HOLDS, OFFER_HOLDS_AT_LEAST = timedelta(hours=24), timedelta(minutes=30)
@@ -125,8 +126,13 @@ def _to_answer(member: Member, registration_id: int) -> Registration:
 
 
 def offer_by_key(registration_id: int, secret: str) -> Registration:
-    """The registration whose offer the key of a mail may answer. Raises MailedKey.DoesNotExist. Changes nothing."""
-    return registration_of_key(ANSWER, registration_id, secret)
+    """The registration whose offer the key of a mail may answer. Raises MailedKey.DoesNotExist, also when it was answered
+    elsewhere. Changes nothing.
+    """
+    registration = registration_of_key(ANSWER, registration_id, secret)
+    if registration.state != State.OFFERED:
+        raise MailedKey.DoesNotExist
+    return registration
 
 
 @transaction.atomic

@@ -15,6 +15,7 @@ from events.models import Claim, Event, Pool, Registration
 from events.registration import Person, cancel, change_party, register
 from realtime import clock
 from realtime.models import Mail, Participant
+from tests.events.test_mail_links import mailed_key
 from tests.factories import make_client, make_event, make_member
 
 pytestmark = pytest.mark.django_db
@@ -188,17 +189,33 @@ def test_the_page_asks_and_takes_yes_or_no(offered: Any) -> None:
     assert states(second) == ["waiting"], "nothing was offered to them"
 
 
+@pytest.mark.parametrize("answer", ["", "maybe", "NO"])
+def test_places_are_given_away_by_a_clear_no_only(offered: Any, client: Any, answer: str) -> None:
+    _event, first, _second = offered
+    url = f"/registrations/{first.public_id}/offer/"
+    key = mailed_key(first.member)
+    assert make_client(first.member).post(url, {"answer": answer}).status_code == 302
+    asked = client.post(url, {"key": key, "answer": answer})
+    assert (asked.status_code, 'value="no"' in asked.text, states(first)) == (200, True, ["offered"])
+
+
+def test_a_mails_link_says_that_it_was_answered_on_the_page(offered: Any, client: Any) -> None:
+    _event, first, _second = offered
+    link = f"/registrations/{first.public_id}/offer/?key={mailed_key(first.member)}"
+    waiting.accept(first.member, first.pk)
+    gone = client.get(link)
+    assert (gone.status_code, "This offer has ended" in gone.text) == (404, True)
+
+
 @pytest.mark.parametrize(("answer", "state"), [("yes", "confirmed"), ("no", "declined")])
 def test_the_link_in_the_mail_asks_and_its_button_answers_once(
     offered: Any, client: Any, answer: str, state: str
 ) -> None:
     _event, first, _second = offered
-    mail = Mail.objects.get(kind="event_offered", to=first.member.email)
-    link = mail.text.partition("one click: ")[2].split()[0].partition("://")[2].partition("/")[2]
-    asked = client.get(f"/{link}")
-    assert (asked.status_code, asked["Referrer-Policy"], states(first)) == (200, "no-referrer", ["offered"])
-    key = link.partition("key=")[2]
+    key = mailed_key(first.member)
     url = f"/registrations/{first.public_id}/offer/"
+    asked = client.get(f"{url}?key={key}")
+    assert (asked.status_code, asked["Referrer-Policy"], states(first)) == (200, "no-referrer", ["offered"])
     assert client.post(url, {"key": key, "answer": answer}).status_code == 200
     assert states(first) == [state]
     assert client.post(url, {"key": key, "answer": "yes"}).status_code == 404

@@ -41,8 +41,9 @@ function renewIfBehind(room, head) {
   if (!last) strangers.add(room); // new since the page came; asked for once
   renewing = setTimeout(async () => {
     renewing = 0;
-    const page = new DOMParser().parseFromString(await (await fetch(location.href)).text(), "text/html");
-    if (!list.contains(document.activeElement)) list.replaceChildren(...(page.querySelector(".chat-list")?.children ?? []));
+    const answer = await fetch(location.href).catch(() => null); // no line: the next welcome asks again
+    const page = answer?.ok && new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(".chat-list");
+    if (page && !list.contains(document.activeElement)) list.replaceChildren(...page.children);
   }, 300);
 }
 
