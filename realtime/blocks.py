@@ -20,7 +20,8 @@ type Unheard = frozenset[int]
 def block(member: Any, other_id: int, room_id: int = 0) -> bool:
     """The two hear nothing of each other from this commit on. False when it was so already. Idempotent.
 
-    `room_id`: the direct room of the two, which neither of them is in any more. Raises ValueError when it is the member themselves, IntegrityError when there is nobody of that id.
+    `room_id`: the direct room of the two, which neither of them is in any more. Raises ValueError when it is the member
+    themselves, IntegrityError when there is nobody of that id.
     """
     if other_id == member.pk:
         raise ValueError("nobody blocks themselves")
