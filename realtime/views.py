@@ -20,8 +20,13 @@ from realtime.models import Room
 @login_required
 @require_GET
 def chat_page(request: HttpRequest) -> HttpResponse:
-    """All rooms of the member by what needs them, and who asks to talk. At most eight queries for any number."""
+    """All rooms of the member by what needs them, and who asks to talk. At most eight queries for any number.
+
+    `?part=list`: the list alone, for a page that has fallen behind it.
+    """
     member: Any = request.user
+    if request.GET.get("part") == "list":
+        return render(request, "realtime/_rooms.html", {"rows": conversations.of(member)})
     context = {
         "nav": "chat",
         "rows": conversations.of(member),

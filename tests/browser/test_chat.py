@@ -262,6 +262,23 @@ def test_the_list_follows_what_is_said_changed_and_removed_and_puts_it_on_top(vi
     expect(row.locator("[data-last-room]")).to_have_text("This message was removed.")
 
 
+FELL_BEHIND = """document.addEventListener("DOMContentLoaded", () => {
+  for (const last of document.querySelectorAll("[data-last-room]")) Object.assign(last, { textContent: "old" }).dataset.head = 0;
+})"""
+
+
+def test_a_list_that_is_behind_when_its_line_comes_is_asked_for_again(visit: Visit, site: Site):
+    """At teardown: without a word of the content security policy."""
+    amara, _priya = both(visit, site)
+    room = amara.url
+    amara.add_init_script(FELL_BEHIND)
+    for url in (room, f"{site.url}/chat/"):
+        amara.goto(url)
+        expect(amara.locator("[data-last-room]", has_text=re.compile("^old$"))).to_have_count(0)
+        assert amara.locator(".chat-list > li").count() > 1
+        expect(amara.locator(".chat-list [aria-current]")).to_have_count(int(url == room))
+
+
 def test_what_is_too_long_stays_and_says_so(visit: Visit, site: Site):
     amara, _priya = both(visit, site)
     field = amara.locator("#text")

@@ -36,6 +36,16 @@ def test_the_list_shows_my_rooms_and_what_is_unread(client, ana):
     assert f'data-unread-room="{room.public_id}"' in page
 
 
+def test_a_page_that_fell_behind_asks_for_the_list_alone(client, ana):
+    room = make_room(ana, make_member(), title="Sunday walkers")
+    talk(room, ana, "hello")
+    client.force_login(ana)
+    part = client.get("/chat/?part=list").text
+    assert part.strip().startswith('<ul class="chat-list"') and part.strip().endswith("</ul>")
+    assert "Sunday walkers" in part and 'data-head="1"' in part
+    assert 'data-again="/chat/?part=list"' in client.get(f"/chat/{room.public_id}/").text
+
+
 def test_a_room_shows_its_history_and_takes_a_message_without_script(client, ana):
     room = make_room(ana)
     talk(room, ana, "<b>first</b>")

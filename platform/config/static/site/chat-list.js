@@ -2,7 +2,7 @@
 
 const { circles } = window;
 const list = document.querySelector(".chat-list");
-const { you, removed, zone, language } = list?.dataset ?? {};
+const { again, you, removed, zone, language } = list?.dataset ?? {};
 const clock = new Intl.DateTimeFormat(language === "en" ? "en-GB" : language, { timeZone: zone, hour: "2-digit", minute: "2-digit" });
 const isShown = (badge) => badge && !badge.hidden;
 
@@ -41,9 +41,12 @@ function renewIfBehind(room, head) {
   if (!last) strangers.add(room); // new since the page came; asked for once
   renewing = setTimeout(async () => {
     renewing = 0;
-    const answer = await fetch(location.href).catch(() => null); // no line: the next welcome asks again
-    const page = answer?.ok && new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(".chat-list");
-    if (page && !list.contains(document.activeElement)) list.replaceChildren(...page.children);
+    const answer = await fetch(again, { redirect: "error" }).catch(() => null); // no line: the next welcome asks again
+    const fresh = answer?.ok && new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(".chat-list");
+    if (!fresh || list.contains(document.activeElement)) return;
+    const here = list.querySelector("[aria-current]")?.getAttribute("href");
+    list.replaceChildren(...fresh.children);
+    if (here) list.querySelector(`a[href="${here}"]`)?.setAttribute("aria-current", "page");
   }, 300);
 }
 
