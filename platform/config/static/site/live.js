@@ -38,7 +38,8 @@ let refs = 0;
 let lastHeard = 0;
 let sending = null;
 let isMore = false;
-let polling = 0;
+let polling = 0; // the timer of the next turn by plain requests, -1 within one
+let isSoon = false; // the next turn is not to be waited for
 let isSlow = false; // no socket opens, but plain requests come through
 
 const on = (type, hear) => listeners.set(type, [...(listeners.get(type) ?? []), hear]);
@@ -92,6 +93,7 @@ async function flushAll() {
       if (here.read[1] === ok.n - 1) here.read = [ok.seq, ok.n];
       badges();
       emit({ type: "sent", key, ok });
+      if (isSlow) pollSoon(); // over a socket its entry comes by itself
     } catch (error) {
       if (!error.code) return; // the line broke: again after the next welcome
       if (error.retry_after) {
@@ -158,9 +160,12 @@ let comeBackIn = null; // ms, when the server said goodbye and when to come agai
 // As long as no socket opens: the same by plain requests. What does not come through is asked for at the next turn.
 async function poll() {
   if (welcomed || stopped) {
-    polling = isSlow = false;
+    polling = 0;
+    isSlow = false;
     return;
   }
+  polling = -1;
+  isSoon = false;
   try {
     const found = await http.standing();
     isSlow = !welcomed;
@@ -180,7 +185,14 @@ async function poll() {
     isSlow = false;
   }
   show();
-  polling = setTimeout(poll, POLL_MS * (0.5 + Math.random()));
+  polling = setTimeout(poll, isSoon ? 0 : POLL_MS * (0.5 + Math.random()));
+}
+
+function pollSoon() {
+  isSoon = true;
+  if (polling <= 0) return; // the turn that runs ends with the next one
+  clearTimeout(polling);
+  polling = setTimeout(poll);
 }
 
 function stand(id, { head, n, read, mentions, muted }) {
