@@ -21,7 +21,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from community import audit, spreadsheets
 from community.models import Member
-from events import board, checkin, gates, letters, tickets
+from events import board, checkin, gates, letters, seats, tickets
 from events.access import event_for, may_door, may_run
 from events.checkin import DeviceClock, Reading
 from events.forms import LetterForm
@@ -140,10 +140,11 @@ def _words() -> dict[str, Any]:
 @login_required
 @require_GET
 def guests(request: HttpRequest, pk: int) -> HttpResponse:
-    """The board that counts up, and who is inside. At most eight queries for any number of guests (nine for staff)."""
+    """The board that counts up, and who is inside. At most nine queries for any number of guests (ten for staff); one more when parties ask or wait."""
     member, event = _at_door(request, pk)
     if request.GET.get("part") == "board":
-        return render(request, "events/guests.html#board", _list(event, request.GET.get("q", "")))
+        context = _list(event, request.GET.get("q", "")) | {"runs": may_run(member, event)}
+        return render(request, "events/guests.html#board", context)
     return _guests(request, member, event)
 
 
@@ -202,6 +203,7 @@ def _guests(
         "nav": "events",
         "runs": runs,
         "is_open": _is_open(event),
+        "undecided": seats.undecided_at(event) if runs else [],
         "helper_form": HelperForm(),
         "letter_form": LetterForm(initial={"key": uuid.uuid4()}),
         "helpers": DoorHelper.objects.filter(event=event).select_related("member").order_by("named_at")

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from community.forms import interest_choices
 from community.models import Centre, Circle, Interest, Member, Place
@@ -215,6 +215,37 @@ class WhenForm(forms.Form):
         return [datetime.combine(day, at) for day in sorted(days)]
 
 
+HOUR, DAY = 60, 24 * 60
+BEFORE = (
+    (HOUR, gettext_lazy("1 hour before")),
+    (3 * HOUR, gettext_lazy("3 hours before")),
+    (12 * HOUR, gettext_lazy("12 hours before")),
+    (DAY, gettext_lazy("1 day before")),
+    (2 * DAY, gettext_lazy("2 days before")),
+    (3 * DAY, gettext_lazy("3 days before")),
+    (7 * DAY, gettext_lazy("1 week before")),
+    (14 * DAY, gettext_lazy("2 weeks before")),
+    (28 * DAY, gettext_lazy("4 weeks before")),
+    (90 * DAY, gettext_lazy("3 months before")),
+)
+
+
+class BeforeField(forms.TypedChoiceField):
+    """So long before the start, in minutes; None: as it is without. What a program wrote stays, though it is no choice here."""
+
+    def valid_value(self, value: Any) -> bool:
+        """Any number of minutes up to a year."""
+        return str(value).isascii() and str(value).isdigit() and len(str(value)) < 7
+
+
+def before_field(label: Any, without: Any, *, zero: bool = False) -> BeforeField:
+    """A choice of times before the start; `without` says what an empty choice means, `zero` offers the start itself."""
+    start = ((0, gettext_lazy("when it begins")),) if zero else ()
+    return BeforeField(
+        label=label, required=False, coerce=int, empty_value=None, choices=(("", without), *start, *BEFORE)
+    )
+
+
 class EventForm(WhenForm):
     """One form for a single event and for a meetup."""
 
@@ -243,7 +274,16 @@ class EventForm(WhenForm):
         choices=[
             ("", gettext_lazy("No waiting list")),
             ("strict", gettext_lazy("A waiting list, in order of coming")),
+            ("fit", gettext_lazy("A waiting list, the first party that fits")),
         ],
+    )
+    by_approval = forms.BooleanField(label=gettext_lazy("I say yes or no to each party"), required=False)
+    opens_before = before_field(gettext_lazy("Registration opens"), gettext_lazy("at once"))
+    closes_before = before_field(
+        gettext_lazy("Registration closes"), gettext_lazy("when it is over"), zero=True
+    )
+    fixed_before = before_field(
+        gettext_lazy("Change and cancel"), gettext_lazy("until it is over"), zero=True
     )
     languages = forms.MultipleChoiceField(
         label=gettext_lazy("Languages spoken"), required=False, widget=forms.CheckboxSelectMultiple
@@ -299,6 +339,8 @@ class EventForm(WhenForm):
         assert isinstance(circle, forms.ModelChoiceField) and isinstance(spoken, forms.MultipleChoiceField)
         assert isinstance(likes, forms.MultipleChoiceField)
         likes.choices = interest_choices()
+        for name in ("opens_before", "closes_before", "fixed_before"):
+            _offer_as_it_is(self.fields[name], getattr(event, name, None))
         circle.queryset = Circle.objects.filter(
             memberships__member=member, memberships__state="in", closed_at=None
         )
@@ -340,6 +382,10 @@ class EventForm(WhenForm):
             town="" if place else said["town"],
             capacity=said["capacity"],
             waiting_list=said["waiting_list"] or None,
+            by_approval=said["by_approval"],
+            opens_before=said["opens_before"],
+            closes_before=said["closes_before"],
+            fixed_before=said["fixed_before"],
             languages=said["languages"],
             interests=list(Interest.objects.filter(slug__in=said["interests"])),
             for_families=said["for_families"],
@@ -359,7 +405,7 @@ class EventForm(WhenForm):
         last = end - timedelta(microseconds=1) if end else None
         facts = (
             "title description language venue address capacity waiting_list languages for_families step_free childcare"
-            " visibility circle all_day version"
+            " visibility circle all_day version by_approval opens_before closes_before fixed_before"
         )
         found: dict[str, Any] = {name: getattr(event, name) for name in facts.split()}
         return found | {
@@ -375,6 +421,19 @@ class EventForm(WhenForm):
             "partner_centres": list(event.partner_centres.all()),
             "scope": "this",
         }
+
+
+def _offer_as_it_is(field: forms.Field, minutes: int | None) -> None:
+    """The choice of an event that a program made so is there to be kept."""
+    assert isinstance(field, BeforeField)
+    choices = list(cast("Iterable[Any]", field.choices))
+    if minutes is None or str(minutes) in {str(value) for value, _label in choices}:
+        return
+    hours, rest = divmod(minutes, HOUR)
+    label = ngettext("%(n)d minute before", "%(n)d minutes before", minutes) % {"n": minutes}
+    if not rest:
+        label = ngettext("%(n)d hour before", "%(n)d hours before", hours) % {"n": hours}
+    field.choices = [*choices, (minutes, label)]
 
 
 def _town_of(event: Event) -> str:

@@ -66,7 +66,9 @@ def event_edit(request: HttpRequest, pk: int) -> HttpResponse:
     member = member_of(request)
     event = _run_by(member, pk)
     if request.method != "POST":
-        return _editor(request, EventForm(member=member, initial=EventForm.initial_of(event)), event)
+        return _editor(
+            request, EventForm(member=member, event=event, initial=EventForm.initial_of(event)), event
+        )
     form = EventForm(request.POST, member=member, event=event)
     if form.is_valid():
         try:

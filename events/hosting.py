@@ -54,6 +54,10 @@ class Plan(TypedDict, total=False):
     is_free: bool
     price_note: dict[str, str]
     doors_minutes: int
+    by_approval: bool
+    opens_before: int | None
+    closes_before: int | None
+    fixed_before: int | None
 
 
 class Recurrence(TypedDict, total=False):
@@ -100,6 +104,10 @@ SCALARS = [
     "is_free",
     "price_note",
     "doors_minutes",
+    "by_approval",
+    "opens_before",
+    "closes_before",
+    "fixed_before",
 ]
 TOLD = {  # what people plan by: a change of these is mailed; of a description or a tag it is not
     "title": gettext_lazy("Title"),

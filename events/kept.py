@@ -56,7 +56,8 @@ HOSTING = Purpose(
 
 DETAILS = (
     "title description language translations venue address town timezone all_day visibility waiting_list capacity"
-    " languages for_families step_free childcare is_free price_note doors_minutes"
+    " languages for_families step_free childcare is_free price_note doors_minutes by_approval"
+    " opens_before closes_before fixed_before"
 )
 
 in_order(2, PARTIES, DOOR, GATES, HOSTING)
@@ -67,7 +68,8 @@ add(
             KEY: "id",
             LINK: "event member",
             COUNT: "next_slot serial min_serial queued_at passed_over version",
-            PARTIES: "guest_email guest_name language state party_size offer_expires_at created_at changed_at",
+            PARTIES: "guest_email guest_name language state party_size offer_expires_at turned_down_at created_at"
+            " changed_at",
         },
         lambda pk: Registration.objects.filter(
             Q(member=pk) | Q(pk__in=Attendee.objects.filter(member=pk).values("registration"))

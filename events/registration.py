@@ -12,21 +12,27 @@ from django.utils.translation import ngettext
 
 from community.models import Member
 from events import board, calendars, pools
-from events.access import event_for, registration_for, registration_of_key
+from events.access import event_for, may_run, registration_for, registration_of_key
 from events.models import Attendee, Claim, Event, Pool, Registration
-from events.models.registration import SEATED
+from events.models.registration import SEATED, UNDECIDED
 from events.party import Person, must_be_free, sit_down, there, who
 from events.seats import line_of, people_waiting
-from events.telling import CANCEL, announce, tell
+from events.telling import CANCEL, announce, ask_host, tell
 from events.waiting import move_up, next_in
 from realtime import clock, keys
 
 SLOTS = 16  # of a ticket; a slot is never given twice
 State = Registration.State
+TOLD = {
+    State.CONFIRMED: "event_registered",
+    State.WAITING: "event_waiting",
+    State.REQUESTED: "event_asked",
+}
 
 
 def register(member: Member, event_id: int, party: Sequence[Person], *, wait: bool = False) -> Registration:
-    """Give the whole party places, or with `wait`, where the event keeps a list, a place in the line.
+    """Give the whole party places, or with `wait`, where the event keeps a list, a place in the line. Where the host
+    says yes to each party, ask for that; who runs the event needs no asking.
 
     Raises Event.DoesNotExist; ValidationError with code full, closed, too_late or already_registered, or
     with errors of `party`. Whatever is raised, nothing is left behind.
@@ -41,12 +47,15 @@ def register(member: Member, event_id: int, party: Sequence[Person], *, wait: bo
             registration = Registration(
                 event=event, member=member, language=member.language, party_size=n, next_slot=n
             )
-            if not waiting and pools.take(event, n):
+            if event.by_approval and not may_run(member, event):
+                _must_not_be_turned_down(member, event)
+                registration.state, registration.queued_at = State.REQUESTED, next_in(event)
+            elif not waiting and pools.take(event, n):
                 registration.state = State.CONFIRMED
             elif wait and event.waiting_list:
                 registration.state, registration.queued_at = State.WAITING, next_in(event)
             else:
-                raise _full(event, waiting)
+                raise no_room(event, waiting)
             registration.save(force_insert=True)
             registration.seated = sit_down(registration, people, 0)
             if registration.state == State.CONFIRMED:
@@ -55,8 +64,10 @@ def register(member: Member, event_id: int, party: Sequence[Person], *, wait: bo
             may_fit = registration.state == State.WAITING and event.waiting_list == Event.WaitingList.FIT
             if may_fit and registration in move_up(event, registration):
                 registration.refresh_from_db()  # fits where an earlier, larger party does not
-            tell(registration, "event_registered" if registration.is_coming else "event_waiting")
-            waiting += 0 if registration.is_coming else n
+            tell(registration, TOLD[registration.state])
+            if registration.state == State.REQUESTED:
+                ask_host(registration)
+            waiting += n if registration.state == State.WAITING else 0
             announce(event, None if may_fit else waiting)
     except IntegrityError as clash:
         raise ValidationError(
@@ -86,14 +97,23 @@ def change_party(
         raise PermissionDenied(_("Only who registered can change the party."))
     if version is not None and version != registration.version:
         raise ValidationError(_("The party was changed meanwhile. Look at it again."), code="stale")
-    if registration.state not in (State.CONFIRMED, State.WAITING, State.OFFERED):
+    if registration.state not in (State.CONFIRMED, *UNDECIDED):
         raise ValidationError(_("This registration is no longer open."), code="closed")
-    _must_be_open(event)
+    _must_take_place(event)
+    _must_not_be_fixed(registration)
     people = who(member, member, party)
     must_be_free(event, member, people, but=registration)
     more = len(people) - registration.party_size
+    if (
+        more > 0
+        and event.by_approval
+        and registration.state != State.REQUESTED
+        and not may_run(member, event)
+    ):
+        text = _("The host said yes to the party as it is. To bring more people, ask the host.")
+        raise ValidationError(text, code="closed")
     if registration.has_places and more > 0 and (people_waiting(event) or not pools.take(event, more)):
-        raise _full(event, people_waiting(event))
+        raise no_room(event, people_waiting(event))
     if registration.has_places and more < 0:
         pools.give_back(event, -more)
     before = pools.member_ids(registration)
@@ -118,7 +138,8 @@ def cancel(member: Member, registration_id: int) -> Registration:
     """Give the places back; the first in line gets them. A second time changes nothing.
 
     An adult whom somebody else named in a party takes only their own place out of it. Raises
-    Registration.DoesNotExist, PermissionDenied for who only runs the event, ValidationError too_late.
+    Registration.DoesNotExist, PermissionDenied for who only runs the event, ValidationError too_late (it is over,
+    or the host wants to know earlier).
     """
     registration = registration_for(member, registration_id, lock=True)
     event = registration.event
@@ -130,7 +151,8 @@ def cancel(member: Member, registration_id: int) -> Registration:
         return registration
     if event.is_over:
         raise ValidationError(_("This event is over."), code="too_late")
-    _must_not_be_in(registration, set(named.values_list("slot", flat=True)) if not mine else None)
+    _must_not_be_fixed(registration)
+    must_not_be_in(registration, set(named.values_list("slot", flat=True)) if not mine else None)
     if not mine and registration.party_size > 1:
         _step_out(registration, member)
     else:
@@ -174,13 +196,35 @@ def release_all(event: Event) -> None:
 
 
 def _must_be_open(event: Event) -> None:
+    _must_take_place(event)
+    if event.is_not_open_yet:
+        raise ValidationError(_("Registration has not opened yet."), code="closed")
+    if event.is_closed:
+        raise ValidationError(_("Registration has closed."), code="too_late")
+
+
+def _must_not_be_turned_down(member: Member, event: Event) -> None:
+    if event.registrations.filter(member=member, turned_down_at__isnull=False).exists():
+        text = _("The host could not say yes to you this time. To ask once more, please write to them.")
+        raise ValidationError(text, code="closed")
+
+
+def _must_not_be_fixed(registration: Registration) -> None:
+    """Places that are given back too late are no help to anybody; who only waits may still go."""
+    if registration.is_coming and registration.event.is_fixed:
+        text = _("It is too late to change this here. Please tell the host, who can still do it.")
+        raise ValidationError(text, code="too_late")
+
+
+def _must_take_place(event: Event) -> None:
     if event.state != Event.State.PUBLISHED:
         raise ValidationError(_("This event is not open for registration."), code="closed")
     if event.is_over:
         raise ValidationError(_("This event is over."), code="too_late")
 
 
-def _full(event: Event, waiting: int) -> ValidationError:
+def no_room(event: Event, waiting: int) -> ValidationError:
+    """The no for a party that does not fit while so many people wait. At most one query."""
     left = (event.total.left if event.total else None) or 0
     if left == 0 or waiting:
         return ValidationError(_("Every place is taken."), code="full")
@@ -188,7 +232,7 @@ def _full(event: Event, waiting: int) -> ValidationError:
     return ValidationError(text, code="full")
 
 
-def _must_not_be_in(registration: Registration, slots: set[int] | None = None) -> None:
+def must_not_be_in(registration: Registration, slots: set[int] | None = None) -> None:
     """Nobody of these slots (None: of the whole party) was let in: a place somebody stands on is not given back."""
     scans = list(board.scans_of(registration.event).filter(registration=registration))
     let_in = {slot for (_party, slot), one in board.truth_of(scans).standing.items() if one.first}
@@ -242,7 +286,7 @@ def _seat(registration: Registration, people: Sequence[Person]) -> None:
             new.append(person)
     gone = list(pools.live_attendees(registration).exclude(pk__in=[attendee.pk for attendee in kept]))
     if gone:
-        _must_not_be_in(registration, {attendee.slot for attendee in gone})
+        must_not_be_in(registration, {attendee.slot for attendee in gone})
     for attendee in gone:
         attendee.is_live = False
         attendee.save(update_fields=["is_live"])

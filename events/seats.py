@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import Case, Q, QuerySet, Sum, When
 
 from community.models import Member
 from events.models import Attendee, Event, Registration
+from events.models.registration import UNDECIDED
 
 State = Registration.State
 
@@ -64,6 +65,15 @@ def line_of(event: Event) -> QuerySet[Registration]:
 def people_waiting(event: Event) -> int:
     """How many people are in the line. One query."""
     return line_of(event).aggregate(people=Sum("party_size"))["people"] or 0
+
+
+def undecided_at(event: Event) -> list[Registration]:
+    """Who asks for a yes, then who waits or was offered places, each by when they came: the first hundred. Two queries, one without any."""
+    rows = (
+        event.registrations.filter(state__in=UNDECIDED).select_related("member").prefetch_related("attendees")
+    )
+    asking_first = Case(When(state=State.REQUESTED, then=0), default=1)
+    return list(rows.order_by(asking_first, "queued_at", "pk")[:100])
 
 
 def _before(registration: Registration) -> QuerySet[Registration]:

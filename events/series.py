@@ -286,6 +286,10 @@ COPIED = [
     "is_free",
     "price_note",
     "doors_minutes",
+    "by_approval",
+    "opens_before",
+    "closes_before",
+    "fixed_before",
 ]
 
 

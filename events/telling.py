@@ -14,7 +14,7 @@ from events.seats import people_waiting
 from realtime import clock, keys, live, notify
 
 CANCEL, ANSWER = "registration.cancel", "registration.answer"  # what the key in a mail is good for
-WITH_CANCEL_LINK = {"event_registered", "event_accepted", "event_waiting"}
+WITH_CANCEL_LINK = {"event_registered", "event_accepted", "event_waiting", "event_asked"}
 
 
 def tell(
@@ -56,6 +56,24 @@ def tell(
             if calendar is None and registration.is_coming
             else calendar or "",
         )
+
+
+def ask_host(registration: Registration) -> None:
+    """Mail the host that a party would like to come. One query."""
+    event = registration.event
+    notify.put(
+        "event_request",
+        to=event.host.email,
+        language=event.host.language,
+        claim=f"event_request:{registration.public_id}:{registration.version}",
+        context={
+            "event": event,
+            "registration": registration,
+            "attendees": registration.live,
+            "url": f"{settings.PUBLIC_URL}{reverse('guests', args=[event.pk])}",
+        },
+        member=event.host,
+    )
 
 
 def _cancel_url(registration: Registration) -> str:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from events import desk_urls, door_urls, host_views, views
+from events import desk_urls, door_urls, host_views, party_views, views
 from events.api import gatherings, parties
 
 urlpatterns = [
@@ -20,6 +20,7 @@ urlpatterns = [
     path("registrations/<id:pk>/", views.registration_page, name="registration"),
     path("registrations/<id:pk>/party/", views.registration_party, name="registration_party"),
     path("registrations/<id:pk>/offer/", views.registration_offer, name="registration_offer"),
+    path("registrations/<id:pk>/decide/", party_views.registration_decide, name="registration_decide"),
     path("registrations/<id:pk>/cancel/", views.registration_cancel, name="registration_cancel"),
     path("events/<id:pk>.ics", views.event_ics, name="event_ics"),
     path("circles/<slug:slug>.ics", views.circle_ics, name="circle_ics"),
@@ -40,6 +41,8 @@ api = [
     path("registrations/<id:pk>/", parties.RegistrationDetail.as_view(), name="api_registration"),
     path("registrations/<id:pk>/accept/", parties.OfferAccept.as_view(), name="api_offer_accept"),
     path("registrations/<id:pk>/decline/", parties.OfferDecline.as_view(), name="api_offer_decline"),
+    path("registrations/<id:pk>/approve/", parties.PartyApprove.as_view(), name="api_party_approve"),
+    path("registrations/<id:pk>/turn-down/", parties.PartyTurnDown.as_view(), name="api_party_turn_down"),
     path("series/", gatherings.SeriesList.as_view(), name="api_series_list"),
     path("series/preview/", gatherings.SeriesPreview.as_view(), name="api_series_preview"),
     path("series/<id:pk>/", gatherings.SeriesDetail.as_view(), name="api_series"),

@@ -27,7 +27,7 @@ from events.access import event_for, registration_for, standing_at
 from events.forms import PartyForm, SearchForm
 from events.models import Attendee, Event, Registration
 from events.models.event import totals_of_events
-from events.models.registration import LIVE
+from events.models.registration import LIVE, UNDECIDED
 from realtime import clock
 from realtime.models import MailedKey
 
@@ -123,7 +123,9 @@ def event_register(request: HttpRequest, pk: int) -> HttpResponse:
             status = 409
             put(form, refused)
         else:
-            if made.is_coming:
+            if made.state == Registration.State.REQUESTED:
+                messages.info(request, _("The host has your wish. We write to you as soon as they decide."))
+            elif made.is_coming:
                 messages.success(request, _("You are coming. This is your ticket."))
             else:
                 messages.info(
@@ -357,8 +359,10 @@ def _number(text: str) -> int:
 
 
 def _is_open(row: Registration) -> bool:
-    states = (Registration.State.CONFIRMED, Registration.State.WAITING, Registration.State.OFFERED)
-    return row.state in states and row.event.state == Event.State.PUBLISHED and not row.event.is_over
+    """The reader can still change or cancel it."""
+    event = row.event
+    open_to_all = event.state == Event.State.PUBLISHED and not event.is_over
+    return open_to_all and (row.state in UNDECIDED or (row.is_coming and not event.is_fixed))
 
 
 def _party_form(member: Member, event: Event, data: Any = None) -> PartyForm:

@@ -13,10 +13,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from events import registration, waiting
+from events import approval, registration, waiting
 from events.access import event_for, may_run, registration_for
 from events.api.answers import RegistrationAnswer
-from events.api.shapes import PartyIn, member_of, registration_data
+from events.api.shapes import PartyIn, TurnDownIn, member_of, registration_data
 from events.models import Registration
 from realtime.problems import etag, expected_version
 
@@ -96,6 +96,30 @@ class OfferDecline(APIView):
     def post(self, request: Request, pk: int) -> Response:
         """A second time changes nothing. 409: closed (nothing is offered)."""
         waiting.decline(member_of(request), pk)
+        return _registration(request, pk)
+
+
+class PartyApprove(APIView):
+    """A party that asks to come, where who runs the event says who does: yes."""
+
+    @extend_schema(request=None, responses={200: RegistrationAnswer}, operation_id="registrations_approve")
+    def post(self, request: Request, pk: int) -> Response:
+        """Confirmed, or in the line when it is full. A second time changes nothing. 409: full, closed, too_late."""
+        approval.approve(member_of(request), pk)
+        return _registration(request, pk)
+
+
+class PartyTurnDown(APIView):
+    """A party that asks, waits or comes: no."""
+
+    @extend_schema(
+        request=TurnDownIn, responses={200: RegistrationAnswer}, operation_id="registrations_turn_down"
+    )
+    def post(self, request: Request, pk: int) -> Response:
+        """Its places go to the next in line. A second time changes nothing. 409: closed, too_late."""
+        data = TurnDownIn(data=request.data)
+        data.is_valid(raise_exception=True)
+        approval.turn_down(member_of(request), pk, data.validated_data["text"])
         return _registration(request, pk)
 
 

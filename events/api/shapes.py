@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from drf_spectacular.drainage import set_override
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -16,7 +17,7 @@ from rest_framework.request import Request
 
 from community.api import InterestField
 from community.models import Centre, Circle, Member, Place
-from events import rescheduling, seats, series, tickets
+from events import approval, rescheduling, seats, series, tickets
 from events.forms import DEFAULT_ZONE, find_town
 from events.holidays import COUNTRIES
 from events.hosting import Plan, Recurrence
@@ -25,6 +26,7 @@ from events.models.details import Details
 from events.party import PARTY_LIMIT, Person
 from realtime import fields, ids
 
+YEAR = 366 * 24 * 60  # minutes
 LOCAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")
 
 
@@ -110,6 +112,10 @@ class EventIn(serializers.Serializer[Any]):
     timezone = fields.Text(max_length=40, required=False)
     all_day = fields.Flag(required=False)
     doors_at = LocalTimeField(required=False, allow_null=True)
+    registration_opens_at = LocalTimeField(required=False, allow_null=True)
+    registration_closes_at = LocalTimeField(required=False, allow_null=True)
+    changes_until = LocalTimeField(required=False, allow_null=True)
+    by_approval = fields.Flag(required=False)
     venue = VenueIn(required=False)
     capacity = fields.Whole(min_value=1, max_value=1_000_000, required=False, allow_null=True)
     visibility = serializers.ChoiceField(Details.Visibility.choices, required=False)
@@ -146,7 +152,8 @@ class EventIn(serializers.Serializer[Any]):
     def plan(self, event: Event | None = None) -> Plan:
         """What the verbs of hosting take: only what was sent, with our defaults for a new one."""
         said = dict(self.validated_data)
-        doors, venue, price = said.pop("doors_at", None), said.pop("venue", None), said.pop("price", None)
+        venue, price = said.pop("venue", None), said.pop("price", None)
+        before = {name: said.pop(name) for name in BEFORE if name in said}
         for name in Recurrence.__annotations__:
             said.pop(name, None)
         plan: dict[str, Any] = said
@@ -172,14 +179,35 @@ class EventIn(serializers.Serializer[Any]):
         start = said.get("starts_at") or (
             event and event.local_start and event.local_start.replace(tzinfo=None)
         )
-        if doors is not None and start is not None:
-            minutes = (start - doors) // timedelta(minutes=1)
-            if not 0 <= minutes <= 7 * 24 * 60:
-                raise serializers.ValidationError(
-                    {"doors_at": [_("Doors open before the beginning, at most a week.")]}
-                )
-            plan["doors_minutes"] = minutes
-        return cast("Plan", plan)
+        return cast("Plan", plan | _minutes_before(start or None, before))
+
+
+BEFORE = {  # what is said as a wall time and kept as minutes before the start, so that it moves along
+    "doors_at": (
+        "doors_minutes",
+        7 * 24 * 60,
+        gettext_lazy("Doors open before the beginning, at most a week."),
+    ),
+    "registration_opens_at": ("opens_before", YEAR, gettext_lazy("Before the beginning, at most a year.")),
+    "registration_closes_at": ("closes_before", YEAR, gettext_lazy("Before the beginning, at most a year.")),
+    "changes_until": ("fixed_before", YEAR, gettext_lazy("Before the beginning, at most a year.")),
+}
+
+
+def _minutes_before(start: datetime | None, said: dict[str, datetime | None]) -> dict[str, int | None]:
+    """The wall times of `BEFORE` as minutes before a start. Raises serializers.ValidationError."""
+    found: dict[str, int | None] = {}
+    for name, moment in said.items():
+        ours, limit, refusal = BEFORE[name]
+        if moment is None and name != "doors_at":
+            found[ours] = None
+        if moment is None or start is None:
+            continue
+        minutes = (start - moment) // timedelta(minutes=1)
+        if not 0 <= minutes <= limit:
+            raise serializers.ValidationError({name: [refusal]})
+        found[ours] = minutes
+    return found
 
 
 def centre_named(name: str) -> Centre:
@@ -198,6 +226,12 @@ class CancelIn(serializers.Serializer[Any]):
     """Why it is called off."""
 
     reason = fields.Text(max_length=500, required=False, allow_blank=True, allow_null=True)
+
+
+class TurnDownIn(serializers.Serializer[Any]):
+    """A word to who is turned down."""
+
+    text = fields.Text(max_length=approval.MAX_TEXT, required=False, allow_blank=True, default="")
 
 
 class RuleIn(serializers.Serializer[Any]):
@@ -319,6 +353,10 @@ def _event_data(
         "ends_at": at(event.local_end),
         "starts_at_utc": at(event.starts_at and event.starts_at.astimezone(UTC)),
         "doors_at": at(event.doors_at and event.doors_at.astimezone(event.zone)),
+        "registration_opens_at": at(event.opens_at and event.opens_at.astimezone(event.zone)),
+        "registration_closes_at": at(event.closes_at and event.closes_at.astimezone(event.zone)),
+        "changes_until": at(event.fixed_at and event.fixed_at.astimezone(event.zone)),
+        "by_approval": event.by_approval,
         "timezone": event.timezone,
         "all_day": event.all_day,
         "venue": {

@@ -55,6 +55,22 @@ class Details(WithId):
     doors_minutes = models.PositiveSmallIntegerField(
         default=60, help_text="Doors open so many minutes before the start."
     )
+    by_approval = models.BooleanField(
+        default=False, db_default=False, help_text="Who runs it says yes or no to each party."
+    )
+    opens_before = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Registration opens so many minutes before the start; empty: at once.",
+    )
+    closes_before = models.PositiveIntegerField(
+        null=True, blank=True, help_text="It closes so many minutes before; empty: when the event is over."
+    )
+    fixed_before = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Who comes changes or cancels up to so many minutes before; empty: until it is over.",
+    )
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(default=clock.now)
     updated_at = models.DateTimeField(default=clock.now)

@@ -183,6 +183,39 @@ class Event(Details):
         """From when the door admits (UTC)."""
         return self.starts_at and self.starts_at - timedelta(minutes=self.doors_minutes)
 
+    def _before(self, minutes: int | None) -> datetime | None:
+        return self.starts_at - timedelta(minutes=minutes) if self.starts_at and minutes is not None else None
+
+    @property
+    def opens_at(self) -> datetime | None:
+        """From when one can register (UTC); None: since it was published."""
+        return self._before(self.opens_before)
+
+    @property
+    def closes_at(self) -> datetime | None:
+        """Until when one can register (UTC): until it is over where the host named nothing earlier."""
+        return self._before(self.closes_before) or self.over_at
+
+    @property
+    def fixed_at(self) -> datetime | None:
+        """Until when who comes may change the party or cancel (UTC): until it is over where nothing earlier is said."""
+        return self._before(self.fixed_before) or self.over_at
+
+    @property
+    def is_not_open_yet(self) -> bool:
+        """Registration has not opened."""
+        return self.opens_at is not None and clock.now() < self.opens_at
+
+    @property
+    def is_closed(self) -> bool:
+        """Nobody can register any more."""
+        return self.closes_at is not None and self.closes_at <= clock.now()
+
+    @property
+    def is_fixed(self) -> bool:
+        """Who comes can no longer change the party or cancel by themselves."""
+        return self.fixed_at is not None and self.fixed_at <= clock.now()
+
     @property
     def total(self) -> Pool | None:
         """The pool of all places. No query after `for_list`; else one."""

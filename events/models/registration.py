@@ -12,6 +12,7 @@ from realtime import clock
 from realtime.ids import WithId
 
 LIVE = ("unconfirmed", "requested", "confirmed", "awaiting_payment", "waiting", "offered")
+UNDECIDED = ("requested", "waiting", "offered")  # those who have asked and do not come yet
 SEATED = ("unconfirmed", "confirmed", "awaiting_payment", "offered")  # those who hold places
 COMING = ("confirmed", "awaiting_payment")  # those who have a ticket
 
@@ -53,6 +54,9 @@ class Registration(WithId):
         default=0, help_text="Times that a smaller party went first."
     )
     offer_expires_at = models.DateTimeField(null=True, blank=True)
+    turned_down_at = models.DateTimeField(
+        null=True, blank=True, help_text="When who runs the event said no to it."
+    )
     created_at = models.DateTimeField(default=clock.now)
     changed_at = models.DateTimeField(default=clock.now)
     version = models.PositiveIntegerField(default=1)

@@ -13,7 +13,7 @@ from django.test import Client
 
 from community import circles, households, privacy, roles
 from community.models import Erasure, Member, Role
-from events import checkin, desk, hosting, letters, registration, waiting
+from events import approval, checkin, desk, hosting, letters, registration, waiting
 from events.checkin import DeviceClock
 from events.models import Registration
 from events.registration import Person, register
@@ -79,6 +79,7 @@ def every_mail() -> None:
     registration.cancel(ana, first.pk)
     assert waits.state == "waiting"
     line()
+    asking()
     letters.write(host, event.pk, "waiting", "See you soon", uuid4())
     hosting.change(host, event.pk, {"title": "Another name", "venue": "Elsewhere"}, event.version)
     hosting.call_off(host, event.pk, "Storm")
@@ -109,6 +110,12 @@ def line() -> None:
     Registration.objects.filter(pk=first.pk).update(offer_expires_at=now())
     waiting.expire_offers()
     waiting.accept(second.member, second.pk)
+
+
+def asking() -> None:
+    """A party asks to come and is turned down."""
+    event = make_event(by_approval=True)
+    approval.turn_down(event.host, register(make_member(), event.pk, [ME]).pk, "It is for beginners.")
 
 
 def talk(host: Member, room: Any, ana: Member) -> None:
