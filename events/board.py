@@ -161,7 +161,7 @@ def parties_of(event: Event, scans: list[Scan]) -> list[PartyLine]:
     found: dict[int, PartyLine] = {}
     for row in rows:
         owner = row.registration
-        line = found.setdefault(owner.pk, PartyLine(owner, str(owner.member or owner.guest_name), []))
+        line = found.setdefault(owner.pk, PartyLine(owner, owner.holder, []))
         line.guests.append(_guest(row, told.standing.get((owner.pk, row.slot), Standing()), gate_names))
     return sorted(found.values(), key=lambda line: (line.title.casefold(), line.registration.pk))
 

@@ -210,6 +210,14 @@ class SearchForm(forms.Form):
         return events.matching(said.get("q", ""))
 
 
+def names_in(text: str) -> list[str]:
+    """The names of a field with one a line. Raises ValidationError for one that is too long, or too many."""
+    names = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    if any(len(name) > NAME_LENGTH for name in names):
+        raise ValidationError(_("A name has at most 60 characters."))
+    return names
+
+
 class PartyForm(forms.Form):
     """Who comes: me, the others of my household, and guests by name."""
 
@@ -269,10 +277,7 @@ class PartyForm(forms.Form):
         }
 
     def clean_guests(self) -> list[str]:
-        names = [" ".join(line.split()) for line in self.cleaned_data["guests"].splitlines() if line.strip()]
-        if any(len(name) > NAME_LENGTH for name in names):
-            raise ValidationError(_("A name has at most 60 characters."))
-        return names
+        return names_in(self.cleaned_data["guests"])
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -287,6 +292,47 @@ class PartyForm(forms.Form):
         party += [Person(member_id=pk) for pk in said.get("adults", [])]
         party += [Person(child_id=pk) for pk in said.get("children", [])]
         return party + [Person(name=name) for name in said.get("guests", [])]
+
+
+class GuestForm(forms.Form):
+    """Who comes without an account, and with whom."""
+
+    name = forms.CharField(
+        label=gettext_lazy("Your name"),
+        max_length=NAME_LENGTH,
+        widget=forms.TextInput({"autocomplete": "name"}),
+    )
+    email = forms.EmailField(
+        label=gettext_lazy("Your e-mail address"),
+        max_length=254,
+        widget=forms.EmailInput({"autocomplete": "email"}),
+        help_text=gettext_lazy("We send a link there; the places are yours once you follow it."),
+    )
+    guests = forms.CharField(
+        label=gettext_lazy("Who comes with you"),
+        required=False,
+        max_length=800,
+        widget=forms.Textarea({"rows": 2}),
+        help_text=gettext_lazy("One name a line."),
+    )
+
+    def clean_guests(self) -> list[str]:
+        return names_in(self.cleaned_data["guests"])
+
+
+class OthersForm(forms.Form):
+    """With whom a guest comes."""
+
+    guests = forms.CharField(
+        label=gettext_lazy("Who comes with you"),
+        required=False,
+        max_length=800,
+        widget=forms.Textarea({"rows": 3}),
+        help_text=gettext_lazy("One name a line."),
+    )
+
+    def clean_guests(self) -> list[str]:
+        return names_in(self.cleaned_data["guests"])
 
 
 class LetterForm(forms.Form):

@@ -1,20 +1,32 @@
-"""Pages about one party, for who runs the event: say yes or no to it."""
+"""Pages about one party: who runs the event answers it, and a guest without an account has a page of their own."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from allauth.core import ratelimit
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods, require_POST
 
-from events import approval
-from events.access import registration_for
+from events import approval, guests, seats, tickets
+from events.access import event_for, registration_for
+from events.forms import GuestForm, OthersForm
 from events.models import Registration
-from events.views import member_of
+from events.models.registration import UNDECIDED, Guest
+from events.views import event_shown, mailed_key, member_of, put, reader_of, unlisted
+from realtime.models import MailedKey
+
+State = Registration.State
 
 
 @login_required
@@ -43,3 +55,106 @@ def _say(request: HttpRequest, row: Registration) -> None:
         messages.success(request, _("They come, and have their ticket."))
     else:
         messages.info(request, _("Every place is taken: they are in the line, by when they asked."))
+
+
+@require_http_methods(["GET", "POST"])
+def event_guest(request: HttpRequest, pk: int) -> HttpResponse:
+    """Come without an account: a mail goes out, and the answer is the same for every address. Refused, what was typed stays.
+
+    Asked for by itself, or by who is signed in, it is the event's page.
+    """
+    reader = reader_of(request)
+    event = event_for(reader, pk)
+    if request.method == "GET" or reader is not None:
+        return redirect(event)
+    form = GuestForm(request.POST)
+    if not form.is_valid():
+        return event_shown(request, event, None, guest_form=form, status=422)
+    if not ratelimit.consume(request, action="guest"):
+        form.add_error(None, _("That was a lot at once. Try again in an hour, or sign in."))
+        return event_shown(request, event, None, guest_form=form, status=429)
+    said = form.cleaned_data
+    guest = Guest(said["name"], said["email"], (get_language() or "en")[:2])
+    try:
+        guests.ask(pk, guest, said["guests"])
+    except ValidationError as refused:
+        put(form, refused, {"party": "guests"})
+        return event_shown(request, event, None, guest_form=form, status=409)
+    return render(
+        request, "events/guest_asked.html", {"nav": "events", "event": event, "email": said["email"]}
+    )
+
+
+@csrf_exempt  # no other page knows the key; see registration_cancel
+@require_http_methods(["GET", "POST"])
+def registration_guest(request: HttpRequest, pk: int) -> HttpResponse:
+    """A guest's own page, opened by the key of their mail: confirm, the ticket, who comes, yes or no, cancel."""
+    key = mailed_key(request)
+    try:
+        row = guests.of_key(pk, key)
+        form, status = None, 200
+        if request.method == "POST":
+            row, form, status = _done(request, row, key)
+            if form is None and status == 200 and row.pk is None:
+                return unlisted(_gone(request, 200))
+    except (MailedKey.DoesNotExist, Registration.DoesNotExist):
+        return unlisted(_gone(request, 404))
+    if row.member_id is not None:
+        return unlisted(render(request, "events/guest_adopted.html", {"nav": "events", "event": row.event}))
+    return unlisted(_guest_page(request, row, key, form, status))
+
+
+def _gone(request: HttpRequest, status: int) -> HttpResponse:
+    return render(request, "events/guest_gone.html", {"nav": "events"}, status=status)
+
+
+def _done(request: HttpRequest, row: Registration, key: str) -> tuple[Registration, OthersForm | None, int]:
+    """What a button of a guest's page did: the party now, the form where it is refused, and the status."""
+    form, action = None, request.POST.get("do")
+    work: Callable[[int, str], Registration]
+    match action:
+        case "confirm":
+            work = guests.confirm
+        case "cancel":
+            work = guests.cancel
+        case "yes" | "no":
+            work = partial(guests.answer, accepts=action == "yes")
+        case "change":
+            form = OthersForm(request.POST)
+            if not form.is_valid():
+                return row, form, 422
+            work = partial(guests.change, names=form.cleaned_data["guests"])
+        case _:
+            return row, None, 200
+    try:
+        return work(row.pk, key), None, 200
+    except ValidationError as refused:
+        if form is not None:
+            put(form, refused, {"party": "guests"})
+        else:
+            messages.error(request, refused.messages[0])
+        return row, form, 409
+
+
+def _guest_page(
+    request: HttpRequest, row: Registration, key: str, form: OthersForm | None, status: int
+) -> HttpResponse:
+    event = row.event
+    attendees = row.live
+    code = tickets.code_of(row) if row.is_coming and event.starts_at else ""
+    is_open = event.state == event.State.PUBLISHED and not event.is_over
+    may_change = is_open and (row.state in UNDECIDED or (row.is_coming and not event.is_fixed))
+    others = [one.name for one in attendees[1:]]
+    context: dict[str, Any] = {
+        "nav": "events",
+        "registration": row,
+        "event": event,
+        "key": key,
+        "code": code,
+        "qr": tickets.svg(code) if code else "",
+        "attendees": attendees,
+        "may_change": may_change,
+        "form": form or (OthersForm(initial={"guests": "\n".join(others)}) if may_change else None),
+        "ahead": seats.ahead_of(row) if row.state == State.WAITING else None,
+    }
+    return render(request, "events/guest.html", context, status=status)

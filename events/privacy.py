@@ -13,6 +13,7 @@ from community.models import Member, Role
 from community.privacy import Duty
 from events import hosting, registration
 from events.models import Attendee, Event, Gate, GatePairing, Registration, Series
+from events.models.registration import FORGOTTEN
 from realtime import clock, notify, rooms
 from realtime.ids import encode
 
@@ -71,7 +72,7 @@ def _give_back(member: Member) -> None:
     coming = Registration.objects.live().filter(mine).order_by("pk").distinct()
     for pk in list(coming.values_list("pk", flat=True)):
         try:
-            registration.cancel(member, pk)
+            registration.cancel(member, pk, late=True)
         except ValidationError:
             continue  # it is over, or they are in already: nothing to give back, only to be made nameless
 
@@ -130,7 +131,7 @@ def _make_nameless(member: Member) -> None:
 
 def _unname_guests(rows: QuerySet[Registration]) -> None:
     """A registration must name somebody: these name an address that is none and says nothing."""
-    for pk in list(rows.exclude(guest_email__endswith="@erased.invalid").values_list("pk", flat=True)):
+    for pk in list(rows.exclude(guest_email__endswith=FORGOTTEN).values_list("pk", flat=True)):
         Registration.objects.filter(pk=pk).update(
-            member=None, guest_email=f"{encode(pk)}@erased.invalid", guest_name="", language="en"
+            member=None, guest_email=f"{encode(pk)}{FORGOTTEN}", guest_name="", language="en"
         )

@@ -40,7 +40,7 @@ def register(member: Member, event_id: int, party: Sequence[Person], *, wait: bo
     try:
         with transaction.atomic():
             event = event_for(member, event_id, lock=True)
-            _must_be_open(event)
+            must_be_open(event)
             people = who(member, member, party)
             waiting = _look(event, member, people)
             n = len(people)
@@ -97,19 +97,25 @@ def change_party(
         raise PermissionDenied(_("Only who registered can change the party."))
     if version is not None and version != registration.version:
         raise ValidationError(_("The party was changed meanwhile. Look at it again."), code="stale")
-    if registration.state not in (State.CONFIRMED, *UNDECIDED):
-        raise ValidationError(_("This registration is no longer open."), code="closed")
-    _must_take_place(event)
-    _must_not_be_fixed(registration)
+    must_be_changeable(registration)
     people = who(member, member, party)
     must_be_free(event, member, people, but=registration)
+    return reseat(registration, people, runs=event.by_approval and may_run(member, event))
+
+
+def must_be_changeable(registration: Registration) -> None:
+    """Raises ValidationError closed (it has ended), too_late (the event is over, or the host wants to know earlier)."""
+    if registration.state not in (State.CONFIRMED, *UNDECIDED):
+        raise ValidationError(_("This registration is no longer open."), code="closed")
+    must_take_place(registration.event)
+    must_not_be_fixed(registration)
+
+
+def reseat(registration: Registration, people: Sequence[Person], *, runs: bool = False) -> Registration:
+    """Make the party these people, whoever asked. Event and registration locked. Raises as `change_party`."""
+    event = registration.event
     more = len(people) - registration.party_size
-    if (
-        more > 0
-        and event.by_approval
-        and registration.state != State.REQUESTED
-        and not may_run(member, event)
-    ):
+    if more > 0 and event.by_approval and registration.state != State.REQUESTED and not runs:
         text = _("The host said yes to the party as it is. To bring more people, ask the host.")
         raise ValidationError(text, code="closed")
     if registration.has_places and more > 0 and (people_waiting(event) or not pools.take(event, more)):
@@ -134,12 +140,12 @@ def change_party(
 
 
 @transaction.atomic
-def cancel(member: Member, registration_id: int) -> Registration:
+def cancel(member: Member, registration_id: int, *, late: bool = False) -> Registration:
     """Give the places back; the first in line gets them. A second time changes nothing.
 
     An adult whom somebody else named in a party takes only their own place out of it. Raises
     Registration.DoesNotExist, PermissionDenied for who only runs the event, ValidationError too_late (it is over,
-    or the host wants to know earlier).
+    or the host wants to know earlier; `late`: all the same, for who goes for good).
     """
     registration = registration_for(member, registration_id, lock=True)
     event = registration.event
@@ -151,13 +157,24 @@ def cancel(member: Member, registration_id: int) -> Registration:
         return registration
     if event.is_over:
         raise ValidationError(_("This event is over."), code="too_late")
-    _must_not_be_fixed(registration)
-    must_not_be_in(registration, set(named.values_list("slot", flat=True)) if not mine else None)
-    if not mine and registration.party_size > 1:
-        _step_out(registration, member)
-    else:
-        tell(registration, "event_cancelled", calendar=calendars.invitation(event, cancelled=True))
-        pools.release(registration)
+    if not late:
+        must_not_be_fixed(registration)
+    if mine or registration.party_size == 1:
+        return end(registration)
+    must_not_be_in(registration, set(named.values_list("slot", flat=True)))
+    _step_out(registration, member)
+    move_up(event)
+    announce(event)
+    return registration
+
+
+def end(registration: Registration) -> Registration:
+    """Cancel for the whole party, whoever asked. Event and registration locked. Raises ValidationError closed: they are in."""
+    event = registration.event
+    must_not_be_in(registration)
+    calendar = calendars.invitation(event, cancelled=True) if registration.is_coming else ""
+    tell(registration, "event_cancelled", calendar=calendar)
+    pools.release(registration)
     move_up(event)
     announce(event)
     return registration
@@ -195,8 +212,9 @@ def release_all(event: Event) -> None:
     announce(event)
 
 
-def _must_be_open(event: Event) -> None:
-    _must_take_place(event)
+def must_be_open(event: Event) -> None:
+    """Raises ValidationError closed (it has not opened, or does not take place), too_late (it has closed, or is over)."""
+    must_take_place(event)
     if event.is_not_open_yet:
         raise ValidationError(_("Registration has not opened yet."), code="closed")
     if event.is_closed:
@@ -209,14 +227,15 @@ def _must_not_be_turned_down(member: Member, event: Event) -> None:
         raise ValidationError(text, code="closed")
 
 
-def _must_not_be_fixed(registration: Registration) -> None:
+def must_not_be_fixed(registration: Registration) -> None:
     """Places that are given back too late are no help to anybody; who only waits may still go."""
     if registration.is_coming and registration.event.is_fixed:
         text = _("It is too late to change this here. Please tell the host, who can still do it.")
         raise ValidationError(text, code="too_late")
 
 
-def _must_take_place(event: Event) -> None:
+def must_take_place(event: Event) -> None:
+    """Raises ValidationError closed (a draft, or called off), too_late (it is over)."""
     if event.state != Event.State.PUBLISHED:
         raise ValidationError(_("This event is not open for registration."), code="closed")
     if event.is_over:

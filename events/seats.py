@@ -34,6 +34,7 @@ def places_of(events: Sequence[Event]) -> dict[int, Places]:
     counted: dict[tuple[int, str], int] = {}
     states = (State.WAITING, State.UNCONFIRMED, State.OFFERED, State.AWAITING_PAYMENT)
     rows = Registration.objects.filter(event__in=events, state__in=states)
+    rows = rows.exclude(state=State.UNCONFIRMED, queued_at__isnull=False)  # those hold nothing yet
     for row in rows.values("event", "state").annotate(people=Sum("party_size")).order_by():
         counted[row["event"], row["state"]] = row["people"]
     found = {}

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.urls import reverse
 
+from community.models import Member
 from events import calendars
 from events.models import Event, Registration
+from events.models.registration import Guest
 from events.pools import pools_of
 from events.seats import people_waiting
 from realtime import clock, keys, live, notify
 
 CANCEL, ANSWER = "registration.cancel", "registration.answer"  # what the key in a mail is good for
+GUEST = "registration.guest"  # the same, any number of times: a guest has no other way in
+GUEST_READS = timedelta(days=1)  # after the event
 WITH_CANCEL_LINK = {"event_registered", "event_accepted", "event_waiting", "event_asked"}
 
 
@@ -27,35 +32,52 @@ def tell(
     event = registration.event
     attendees = registration.live
     people = {attendee.member for attendee in attendees if attendee.member} | {registration.member}
-    path = reverse("registration", args=[registration.pk])
     may_cancel = kind in WITH_CANCEL_LINK and registration.event.over_at is not None
+    said = {
+        "event": event,
+        "registration": registration,
+        "attendees": attendees,
+        "event_url": f"{settings.PUBLIC_URL}{event.get_absolute_url()}",
+        "calendar": calendars.invitation(event)
+        if calendar is None and registration.is_coming
+        else calendar or "",
+    }
     for person in sorted((p for p in people if p is not None), key=lambda p: p.pk):
-        notify.put(
-            kind,
-            to=person.email,
-            language=person.language,
-            claim=f"{kind}:{registration.public_id}:{registration.version}:{event.version}:{person.public_id}{again}",
-            context={
-                "event": event,
-                "registration": registration,
-                "attendees": attendees,
-                "person": person,
-                "is_mine": person.pk == registration.member_id,
-                "event_url": f"{settings.PUBLIC_URL}{event.get_absolute_url()}",
-                "registration_url": f"{settings.PUBLIC_URL}{path}",
-                "cancel_url": _cancel_url(registration)
-                if may_cancel and person == registration.member
-                else "",
-                "answer_url": _answer_url(registration)
-                if kind == "event_offered" and person == registration.member
-                else "",
-                **context,
-            },
-            member=person,
-            calendar=calendars.invitation(event)
-            if calendar is None and registration.is_coming
-            else calendar or "",
-        )
+        is_mine = person.pk == registration.member_id
+        links = {
+            "is_mine": is_mine,
+            "registration_url": f"{settings.PUBLIC_URL}{reverse('registration', args=[registration.pk])}",
+            "cancel_url": _cancel_url(registration) if may_cancel and is_mine else "",
+            "answer_url": _answer_url(registration) if kind == "event_offered" and is_mine else "",
+        }
+        _put(kind, person, again, said | links | context)
+    if (guest := registration.guest) is not None:
+        url = guest_url(registration)
+        links = {"registration_url": url, "cancel_url": url if may_cancel else "", "answer_url": url}
+        _put(kind, guest, again, said | {"is_mine": True} | links | context)
+
+
+def _put(kind: str, person: Member | Guest, again: str, said: dict[str, Any]) -> None:
+    """One mail of `tell`. One query."""
+    row, event = said["registration"], said["event"]
+    member = person if isinstance(person, Member) else None
+    whose = member.public_id if member else "guest"
+    notify.put(
+        kind,
+        to=person.email,
+        language=person.language,
+        claim=f"{kind}:{row.public_id}:{row.version}:{event.version}:{whose}{again}",
+        context=said | {"person": person},
+        member=member,
+        calendar=said["calendar"],
+    )
+
+
+def guest_url(registration: Registration) -> str:
+    """The address of a guest's own page: whoever has it is the guest, until a day after the event. One query."""
+    over_at = registration.event.over_at or clock.now()
+    key = keys.make(GUEST, registration.pk, expires_at=max(over_at, clock.now()) + GUEST_READS)
+    return f"{settings.PUBLIC_URL}{reverse('registration_guest', args=[registration.pk])}?key={key}"
 
 
 def ask_host(registration: Registration) -> None:

@@ -24,7 +24,7 @@ from community import households, matching, members, texts
 from community.models import Centre, Circle, Member
 from events import calendars, registration, seats, tickets, waiting
 from events.access import event_for, registration_for, standing_at
-from events.forms import PartyForm, SearchForm
+from events.forms import GuestForm, PartyForm, SearchForm
 from events.models import Attendee, Event, Registration
 from events.models.event import totals_of_events
 from events.models.registration import LIVE, UNDECIDED
@@ -93,7 +93,7 @@ def event_page(request: HttpRequest, pk: int) -> HttpResponse:
     """Everything needed to decide, and the party ready to be sent."""
     reader = reader_of(request)
     event = event_for(reader, pk)
-    return _event_page(request, event, _party_form(reader, event) if reader else None)
+    return event_shown(request, event, _party_form(reader, event) if reader else None)
 
 
 @require_GET
@@ -132,7 +132,7 @@ def event_register(request: HttpRequest, pk: int) -> HttpResponse:
                     request, _("You are on the waiting list. We write to you as soon as there is room.")
                 )
             return redirect("registration", made.pk)
-    return _event_page(request, event, form, status=status)
+    return event_shown(request, event, form, status=status)
 
 
 @login_required
@@ -210,8 +210,8 @@ def registration_cancel(request: HttpRequest, pk: int) -> HttpResponse:
     Who sends a key shows with it that they meant it: no other page knows it. A browser that is told to send no referrer
     sends no origin either, so the usual check against foreign forms would refuse it; without a key it is made here.
     """
-    if key := _mailed_key(request):
-        return _unlisted(_cancel_by_key(request, pk, key))
+    if key := mailed_key(request):
+        return unlisted(_cancel_by_key(request, pk, key))
     member = _signed_in(request)
     if not isinstance(member, Member):
         return member
@@ -236,8 +236,8 @@ def registration_offer(request: HttpRequest, pk: int) -> HttpResponse:
 
     Anything else asks again: places are given away by a clear no only. The key of a mail does instead of signing in, as for `registration_cancel`. A second answer changes nothing.
     """
-    if key := _mailed_key(request):
-        return _unlisted(_answer_by_key(request, pk, key))
+    if key := mailed_key(request):
+        return unlisted(_answer_by_key(request, pk, key))
     member = _signed_in(request)
     if not isinstance(member, Member):
         return member
@@ -269,7 +269,7 @@ def _answer_by_key(request: HttpRequest, pk: int, key: str) -> HttpResponse:
     return render(request, "events/offer.html", context)
 
 
-def _mailed_key(request: HttpRequest) -> str:
+def mailed_key(request: HttpRequest) -> str:
     return request.POST.get("key", "") or request.GET.get("key", "")
 
 
@@ -299,7 +299,7 @@ def _cancel_by_key(request: HttpRequest, pk: int, key: str) -> HttpResponse:
     return render(request, "events/cancel.html", context)
 
 
-def _unlisted(response: HttpResponse) -> HttpResponse:
+def unlisted(response: HttpResponse) -> HttpResponse:
     """An address with a key in it: no other site, search engine or cache gets to know it."""
     response["Referrer-Policy"] = "no-referrer"
     response["X-Robots-Tag"] = "noindex"
@@ -371,9 +371,15 @@ def _party_form(member: Member, event: Event, data: Any = None) -> PartyForm:
     return PartyForm(data, initial=initial, member=member, adults=adults, children=children)
 
 
-def _event_page(
-    request: HttpRequest, event: Event, form: PartyForm | None, *, status: int = 200
+def event_shown(
+    request: HttpRequest,
+    event: Event,
+    form: PartyForm | None,
+    *,
+    guest_form: GuestForm | None = None,
+    status: int = 200,
 ) -> HttpResponse:
+    """The page of an event with the form of a member (`form`), or of who has no account, as it was typed."""
     reader = reader_of(request)
     profile = members.profile_of(reader) if reader else None
     mine = seats.mine_of(reader, [event]).get(event.pk)
@@ -389,6 +395,7 @@ def _event_page(
         "mine": mine,
         "mine_attendees": mine.live if mine else [],
         "form": form,
+        "guest_form": guest_form or GuestForm(),
         "partners": event.partner_centres.all(),
         "runs": standing.runs,
         "at_door": standing.at_door,

@@ -91,7 +91,11 @@ def accept(member: Member, registration_id: int) -> Registration:
     Raises Registration.DoesNotExist, PermissionDenied for anybody but who registered, ValidationError: closed (nothing
     is offered), too_late (the offer has ended).
     """
-    registration = _to_answer(member, registration_id)
+    return take_offer(_to_answer(member, registration_id))
+
+
+def take_offer(registration: Registration) -> Registration:
+    """As `accept`, whoever answers for the party. Event and registration locked."""
     if registration.state == State.CONFIRMED:
         return registration
     if registration.state != State.OFFERED:
@@ -107,7 +111,11 @@ def accept(member: Member, registration_id: int) -> Registration:
 @transaction.atomic
 def decline(member: Member, registration_id: int) -> Registration:
     """Leave the places that are offered to the next in line. A second time changes nothing. Raises as `accept`."""
-    registration = _to_answer(member, registration_id)
+    return leave_offer(_to_answer(member, registration_id))
+
+
+def leave_offer(registration: Registration) -> Registration:
+    """As `decline`, whoever answers for the party. Event and registration locked."""
     if registration.state in {State.DECLINED, State.EXPIRED}:
         return registration
     if registration.state != State.OFFERED:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from community.models.households import Child
 from events.models.event import Event, Pool
@@ -12,9 +15,19 @@ from realtime import clock
 from realtime.ids import WithId
 
 LIVE = ("unconfirmed", "requested", "confirmed", "awaiting_payment", "waiting", "offered")
+FORGOTTEN = "@erased.invalid"  # ends the address of a guest of whom nothing is left
 UNDECIDED = ("requested", "waiting", "offered")  # those who have asked and do not come yet
 SEATED = ("unconfirmed", "confirmed", "awaiting_payment", "offered")  # those who hold places
 COMING = ("confirmed", "awaiting_payment")  # those who have a ticket
+
+
+@dataclass(frozen=True)
+class Guest:
+    """Somebody without an account: who they say they are, and an address that is theirs once they followed its mail."""
+
+    display_name: str
+    email: str
+    language: str
 
 
 class RegistrationQuerySet(models.QuerySet["Registration"]):
@@ -90,8 +103,20 @@ class Registration(WithId):
 
     @property
     def has_places(self) -> bool:
-        """It holds places now."""
-        return self.state in SEATED
+        """It holds places now. A guest's that is not confirmed holds them only if it did not have to queue up."""
+        return self.state in SEATED and not (self.state == self.State.UNCONFIRMED and self.queued_at)
+
+    @property
+    def guest(self) -> Guest | None:
+        """Who made it without an account; None for a member's, and for one whose guest is forgotten."""
+        if self.member_id or self.guest_email.endswith(FORGOTTEN):
+            return None
+        return Guest(self.guest_name, self.guest_email, self.language)
+
+    @property
+    def holder(self) -> str:
+        """The name of who made it. At most one query."""
+        return str(self.member or self.guest_name or _("a guest"))
 
     @property
     def is_coming(self) -> bool:

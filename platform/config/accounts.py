@@ -24,6 +24,7 @@ from community import audit, privacy, sign_ins
 from community.forms import page_language
 from community.models import Member
 from config import locks, reauthentication
+from events import guests
 from realtime import notify, rooms
 
 LOGOUT = "signed out"
@@ -147,6 +148,8 @@ class AccountAdapter(DefaultAccountAdapter):
             sign_ins.address_changed(member, before)
             if request.user == member:
                 reauthentication.stay_signed_in(request, member)
+        if is_confirmed:
+            guests.adopt(member)
         return is_confirmed
 
     def logout(self, request: HttpRequest) -> None:

@@ -172,7 +172,8 @@ ACCOUNT_FORMS = {
 ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_LOGOUT_REDIRECT_URL = "/"
-ACCOUNT_RATE_LIMITS: dict[str, str] | bool = {} if RATE_LIMITS else False
+# `guest`: parties without an account, each of which sends a mail to an address that somebody typed.
+ACCOUNT_RATE_LIMITS: dict[str, str] | bool = {"guest": "20/h/ip"} if RATE_LIMITS else False
 ALLAUTH_USER_CODE_FORMAT = {"numeric": False, "dashed": True, "length": 12}  # 20^12: 51 bits
 USERSESSIONS_ADAPTER = "config.accounts.SessionsAdapter"
 MFA_FORMS = {"authenticate": "config.locks.SecondStepForm", "reauthenticate": "config.locks.OnceMoreForm"}

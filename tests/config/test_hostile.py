@@ -44,7 +44,7 @@ from config.locks import LoginCodeForm, OnceMoreForm, SecondStepForm, SignUpCode
 from events import hosting, imports
 from events.desk_views import AddressForm, GrantForm
 from events.door_views import HelperForm
-from events.forms import CallOffForm, LetterForm, PartyForm, SearchForm
+from events.forms import CallOffForm, GuestForm, LetterForm, OthersForm, PartyForm, SearchForm
 from events.host_forms import EventForm, WhenForm
 from realtime import chat, ids
 from tests.config.small_region import Region, make_region
@@ -226,6 +226,8 @@ def form_makers(region: Region) -> dict[type, Any]:
             CircleForm,
             CallOffForm,
             LetterForm,
+            GuestForm,
+            OthersForm,
             WhenForm,
             HelperForm,
             SearchForm,

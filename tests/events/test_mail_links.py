@@ -13,9 +13,10 @@ from django.test import Client
 
 from community import circles, households, privacy, roles
 from community.models import Erasure, Member, Role
-from events import approval, checkin, desk, hosting, letters, registration, waiting
+from events import approval, checkin, desk, guests, hosting, letters, registration, waiting
 from events.checkin import DeviceClock
 from events.models import Registration
+from events.models.registration import Guest
 from events.registration import Person, register
 from events.telling import tell
 from realtime import chat, direct, moderation, reports, rooms
@@ -31,7 +32,12 @@ WRITTEN = {path.stem for path in (settings.ROOT / "templates/mail").glob("[!_]*.
 
 def mailed_key(member: Member) -> str:
     """The key in the newest mail to the member."""
-    mail = Mail.objects.filter(to=member.email, text__contains="?key=").latest("created_at")
+    return mailed_key_of(member.email)
+
+
+def mailed_key_of(email: str) -> str:
+    """The key in the newest mail to the address."""
+    mail = Mail.objects.filter(to=email, text__contains="?key=").latest("created_at")
     return mail.text.partition("?key=")[2].split()[0]
 
 
@@ -80,6 +86,7 @@ def every_mail() -> None:
     assert waits.state == "waiting"
     line()
     asking()
+    without_account()
     letters.write(host, event.pk, "waiting", "See you soon", uuid4())
     hosting.change(host, event.pk, {"title": "Another name", "venue": "Elsewhere"}, event.version)
     hosting.call_off(host, event.pk, "Storm")
@@ -116,6 +123,14 @@ def asking() -> None:
     """A party asks to come and is turned down."""
     event = make_event(by_approval=True)
     approval.turn_down(event.host, register(make_member(), event.pk, [ME]).pk, "It is for beginners.")
+
+
+def without_account() -> None:
+    """A guest asks twice, comes in between."""
+    event, guest = make_event(), Guest("Ida", "ida@example.org", "en")
+    guests.ask(event.pk, guest)
+    guests.confirm(Registration.objects.get(event=event).pk, mailed_key_of("ida@example.org"))
+    guests.ask(event.pk, guest)
 
 
 def talk(host: Member, room: Any, ana: Member) -> None:

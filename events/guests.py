@@ -1,0 +1,275 @@
+"""Guests without an account: a party is asked for with a name and an address, and comes once its mail was followed.
+
+Whoever holds the key of such a mail is the guest: it opens their page until the event is over. Whether an address is
+known here is never shown: the answer on the page is always the same, and what is so stands in the mail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from allauth.account.models import EmailAddress
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Sum
+from django.utils.translation import gettext as _
+
+from community.models import Member
+from events import pools
+from events.access import event_for, registration_of_key
+from events.models import Attendee, Event, Registration
+from events.models.details import Details
+from events.models.registration import Guest
+from events.party import PARTY_LIMIT, Person, sit_down
+from events.registration import (
+    TOLD,
+    end,
+    must_be_changeable,
+    must_be_open,
+    must_not_be_fixed,
+    must_take_place,
+    no_room,
+    reseat,
+)
+from events.seats import people_waiting
+from events.telling import GUEST, announce, ask_host, tell
+from events.waiting import leave_offer, move_up, next_in, take_offer
+from realtime import clock
+from realtime.models import Mail, MailedKey
+
+HOLDS = timedelta(minutes=15)  # so long an address may take to say that it is theirs
+SHARE = 10  # one place in so many is held at most for parties that have not said so yet
+MAILS_AN_HOUR = 3  # to one address: it may be somebody else's
+AT_ONCE = 200  # parties of one event that have not confirmed yet
+KINDS = ("guest_confirm", "guest_again")
+State = Registration.State
+
+
+@transaction.atomic
+def ask(event_id: int, guest: Guest, others: Sequence[str] = ()) -> None:
+    """A party of a guest and others by name: a mail goes to the address, and nobody comes before its link was followed.
+
+    The places are held for `HOLDS`, as long as no more than one in `SHARE` are so; beyond that they are taken with the
+    confirmation. Raises Event.DoesNotExist (also where it is not for everybody), ValidationError closed, too_late, full,
+    too_fast, or with errors of `party`. Whatever the address is, the answer is the same. Asked twice, it is one party.
+    """
+    event = event_for(None, event_id, lock=True)
+    must_be_open(event)
+    people = _party(guest, others)
+    n, waiting = len(people), people_waiting(event)
+    left = event.total.left if event.total else None
+    fits = not waiting and (left is None or left >= n)
+    if not (fits or event.waiting_list or event.by_approval):
+        raise no_room(event, waiting)
+    pending = event.registrations.filter(state=State.UNCONFIRMED)
+    if pending.count() >= AT_ONCE:
+        raise ValidationError(
+            _("A lot of people ask at this moment. Try again in a few minutes."), code="too_fast"
+        )
+    email = guest.email.strip().lower()
+    lately = Mail.objects.filter(kind__in=KINDS, to=email, created_at__gt=clock.now() - timedelta(hours=1))
+    if lately.count() >= MAILS_AN_HOUR:
+        return
+    again = f":{clock.now():%Y%m%d%H%M%S%f}"
+    known = event.registrations.live().filter(guest_email=email).first()
+    if known is not None:
+        known.event = event
+        tell(known, KINDS[known.state != State.UNCONFIRMED], calendar="", again=again)
+        return
+    row = Registration(
+        event=event,
+        guest_email=email,
+        guest_name=people[0].name,
+        language=guest.language,
+        state=State.UNCONFIRMED,
+        party_size=n,
+        next_slot=n,
+    )
+    held = pending.filter(queued_at=None).aggregate(n=Sum("party_size"))["n"] or 0
+    may_hold = left is None or held + n <= max(1, (event.capacity or 0) // SHARE)
+    holds = fits and may_hold and not event.by_approval and pools.take(event, n)
+    row.queued_at = None if holds else clock.now()
+    row.save(force_insert=True)
+    row.seated = sit_down(row, people, 0)
+    if holds:
+        pools.claim(row)
+    tell(row, "guest_confirm", calendar="", again=again)
+    announce(event)
+
+
+def of_key(registration_id: int, secret: str) -> Registration:
+    """The party that a guest's key opens. Two queries. Raises MailedKey.DoesNotExist. Changes nothing."""
+    row = registration_of_key(GUEST, registration_id, secret)
+    if row.event.visibility != Details.Visibility.PUBLIC and row.state == State.UNCONFIRMED:
+        raise MailedKey.DoesNotExist
+    return row
+
+
+@transaction.atomic
+def confirm(registration_id: int, secret: str) -> Registration:
+    """The address is theirs: the party comes, or asks, or stands in the line. A second time changes nothing.
+
+    If the address is a member's, the party is the member's from now on. Raises MailedKey.DoesNotExist, ValidationError
+    full (nothing was held, and it became full meanwhile), closed, too_late.
+    """
+    row = _locked(registration_id, secret)
+    event = row.event
+    if row.state != State.UNCONFIRMED:
+        return row
+    must_take_place(event)
+    waiting = people_waiting(event)
+    held = row.has_places
+    row.queued_at = None
+    if event.by_approval:
+        row.state, row.queued_at = State.REQUESTED, next_in(event)
+    elif held or (not waiting and pools.take(event, row.party_size)):
+        row.state = State.CONFIRMED
+    elif event.waiting_list:
+        row.state, row.queued_at = State.WAITING, next_in(event)
+    else:
+        raise no_room(event, waiting)
+    row.save(update_fields=["queued_at"])
+    pools.touch(row)
+    if row.state == State.CONFIRMED and not held:
+        pools.claim(row)
+    _adopt_if_known(row)
+    if (
+        row.state == State.WAITING
+        and event.waiting_list == Event.WaitingList.FIT
+        and row in move_up(event, row)
+    ):
+        row.refresh_from_db()
+    tell(row, TOLD[State(row.state)])
+    if row.state == State.REQUESTED:
+        ask_host(row)
+    announce(event)
+    return row
+
+
+@transaction.atomic
+def change(registration_id: int, secret: str, names: Sequence[str]) -> Registration:
+    """Make the party the guest and these others. Raises MailedKey.DoesNotExist, and ValidationError as `change_party`."""
+    row = _locked(registration_id, secret)
+    must_be_changeable(row)
+    return reseat(row, _party(row.guest or Guest("", "", ""), names))
+
+
+@transaction.atomic
+def cancel(registration_id: int, secret: str) -> Registration:
+    """Give the places back. A second time changes nothing. Raises MailedKey.DoesNotExist, and ValidationError as `cancel`."""
+    row = _locked(registration_id, secret)
+    if row.state == State.UNCONFIRMED:
+        _forget(row)
+        return row
+    if row.state in (State.CANCELLED, State.DECLINED, State.EXPIRED):
+        return row
+    must_take_place(row.event)
+    must_not_be_fixed(row)
+    return end(row)
+
+
+@transaction.atomic
+def answer(registration_id: int, secret: str, *, accepts: bool) -> Registration:
+    """Yes or no to places that are offered. Raises MailedKey.DoesNotExist, and ValidationError as `accept`."""
+    row = _locked(registration_id, secret)
+    return take_offer(row) if accepts else leave_offer(row)
+
+
+def adopt(member: Member) -> int:
+    """Parties made with an address that is now the member's are theirs; how many. Those they come to already stay.
+
+    One transaction each, its event locked first as in every verb.
+    """
+    address = EmailAddress.objects.filter(user=member, verified=True, email__iexact=member.email)
+    if not address.exists():
+        return 0
+    found = Registration.objects.filter(guest_email=member.email.lower()).order_by("pk")
+    return sum(_adopt_one(member, pk) for pk in list(found.values_list("pk", flat=True)))
+
+
+def expire() -> int:
+    """The sweep: of a party whose address was not confirmed in time nothing is left, and its places go on. How many."""
+    due = Registration.objects.filter(state=State.UNCONFIRMED, created_at__lte=clock.now() - HOLDS)
+    return sum(map(_expire_at, sorted(set(due.values_list("event", flat=True)))))
+
+
+@transaction.atomic
+def _expire_at(event_id: int) -> int:
+    event = Event.objects.select_for_update(of=("self",)).get(pk=event_id)
+    due = event.registrations.filter(state=State.UNCONFIRMED, created_at__lte=clock.now() - HOLDS)
+    ended = list(due.order_by("pk"))
+    for row in ended:
+        row.event = event
+        _forget(row)
+    move_up(event)
+    announce(event)
+    return len(ended)
+
+
+def _forget(row: Registration) -> None:
+    """Nobody said that the address is theirs: places back, and not even a name is kept. Event locked."""
+    event = row.event
+    if row.has_places:
+        pools.give_back(event, row.party_size)
+    row.delete()
+
+
+def _party(guest: Guest, others: Sequence[str]) -> list[Person]:
+    people = [Person(" ".join(name.split())) for name in (guest.display_name, *others)]
+    if not people[0].name:
+        raise ValidationError({"name": _("Say your name.")})
+    if not 1 <= len(people) <= PARTY_LIMIT:
+        raise ValidationError({"party": _("A party has 1 to 12 people.")})
+    return people
+
+
+def _locked(registration_id: int, secret: str) -> Registration:
+    """The party that the key opens, its event locked and then itself. Raises MailedKey.DoesNotExist."""
+    event_id = of_key(registration_id, secret).event_id
+    Event.objects.select_for_update().only("pk").get(pk=event_id)
+    Registration.objects.select_for_update().only("pk").filter(pk=registration_id).first()
+    try:
+        return of_key(registration_id, secret)
+    except Registration.DoesNotExist:
+        raise MailedKey.DoesNotExist from None
+
+
+def _adopt_if_known(row: Registration) -> None:
+    known = (
+        EmailAddress.objects.filter(email__iexact=row.guest_email, verified=True)
+        .select_related("user")
+        .first()
+    )
+    if known is not None and isinstance(known.user, Member) and known.user.is_active:
+        _adopt(known.user, row)
+
+
+@transaction.atomic
+def _adopt_one(member: Member, registration_id: int) -> int:
+    event_id = Registration.objects.values_list("event", flat=True).get(pk=registration_id)
+    event = Event.objects.select_for_update(of=("self",)).select_related("host").get(pk=event_id)
+    row = Registration.objects.select_for_update().filter(pk=registration_id, member=None).first()
+    if row is None:
+        return 0
+    row.event = event
+    return int(_adopt(member, row))
+
+
+def _adopt(member: Member, row: Registration) -> bool:
+    """Make a guest's party the member's, unless the member is at that event already. Event locked."""
+    event = row.event
+    others = event.registrations.live().exclude(pk=row.pk).filter(member=member)
+    named = Attendee.objects.filter(event=event, member=member, is_live=True)
+    if others.exists() or named.exists():
+        return False
+    row.member, row.guest_email, row.guest_name = member, "", ""
+    row.save(update_fields=["member", "guest_email", "guest_name"])
+    mine = row.attendees.filter(is_live=True).order_by("slot").first()
+    if mine is not None and mine.slot == 0:
+        Attendee.objects.filter(pk=mine.pk).update(member=member)
+    vars(row).pop("seated", None)
+    pools.touch(row)
+    if row.is_coming:
+        pools.enter(row)
+    return True
