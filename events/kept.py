@@ -67,8 +67,8 @@ add(
         {
             KEY: "id",
             LINK: "event member",
-            COUNT: "next_slot serial min_serial queued_at passed_over version",
-            PARTIES: "guest_email guest_name language state party_size offer_expires_at turned_down_at created_at"
+            COUNT: "next_slot serial min_serial queued_at passed_over more version",
+            PARTIES: "guest_email guest_name wanted language state party_size offer_expires_at turned_down_at created_at"
             " changed_at",
         },
         lambda pk: Registration.objects.filter(

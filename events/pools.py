@@ -112,6 +112,9 @@ def release(registration: Registration, state: Registration.State = State.CANCEL
         give_back(registration.event, registration.party_size)
     Claim.objects.filter(registration=registration).delete()
     registration.attendees.filter(is_live=True).update(is_live=False)
+    if registration.more:
+        registration.more, registration.wanted, registration.queued_at = 0, None, None
+        registration.save(update_fields=["more", "wanted", "queued_at"])
     registration.state, registration.offer_expires_at = state, None
     registration.min_serial = registration.serial + 1
     touch(registration)

@@ -50,6 +50,7 @@ def forget_names() -> int:
     past = Event.objects.filter(Q(ends_at__lt=since) | Q(ends_at=None, starts_at__lt=since)).values("pk")
     _unname_guests(Registration.objects.filter(event__in=past, member=None))
     Gate.objects.filter(event__in=past).exclude(name="").update(name="")
+    Registration.objects.filter(event__in=past, wanted__isnull=False).update(more=0, wanted=None)
     named = Attendee.objects.filter(event__in=past).exclude(name="", age=None)
     return named.update(name="", age=None)
 
@@ -121,6 +122,7 @@ def _make_nameless(member: Member) -> None:
     mine = Registration.objects.filter(member=member)
     theirs_to_name = Attendee.objects.filter(Q(member=None) | Q(member=member), registration__in=mine)
     theirs_to_name.update(name="", age=None, child=None)
+    mine.update(more=0, wanted=None)
     Attendee.objects.filter(member=member).update(name="", age=None, member=None)
     home = households.of(member)
     if home is not None and len(households.adults_of(home)) == 1:

@@ -16,7 +16,7 @@ from events.access import event_for, may_run, registration_for, registration_of_
 from events.models import Attendee, Claim, Event, Pool, Registration
 from events.models.registration import SEATED, UNDECIDED
 from events.party import Person, must_be_free, sit_down, there, who
-from events.seats import line_of, people_waiting
+from events.seats import PLACES, line_of, people_waiting
 from events.telling import CANCEL, announce, ask_host, tell
 from events.waiting import move_up, next_in
 from realtime import clock, keys
@@ -87,7 +87,8 @@ def change_party(
 ) -> Registration:
     """Make the party what `party` says. Who stays keeps their slot; it grows only if it fits.
 
-    `wait` changes nothing yet: a confirmed party that does not fit is refused as full. Raises
+    With `wait`, where the event keeps a list, a confirmed party that does not fit stays as large as it is and stands in
+    the line for the others, who join it as soon as there is room. Any later change gives that up. Raises
     Registration.DoesNotExist, PermissionDenied for anybody but who registered, ValidationError with code
     full, closed, too_late, already_registered, stale (when `version` is not the present one).
     """
@@ -100,7 +101,7 @@ def change_party(
     must_be_changeable(registration)
     people = who(member, member, party)
     must_be_free(event, member, people, but=registration)
-    return reseat(registration, people, runs=event.by_approval and may_run(member, event))
+    return reseat(registration, people, runs=event.by_approval and may_run(member, event), wait=wait)
 
 
 def must_be_changeable(registration: Registration) -> None:
@@ -111,15 +112,22 @@ def must_be_changeable(registration: Registration) -> None:
     must_not_be_fixed(registration)
 
 
-def reseat(registration: Registration, people: Sequence[Person], *, runs: bool = False) -> Registration:
+def reseat(
+    registration: Registration, people: Sequence[Person], *, runs: bool = False, wait: bool = False
+) -> Registration:
     """Make the party these people, whoever asked. Event and registration locked. Raises as `change_party`."""
     event = registration.event
     more = len(people) - registration.party_size
     if more > 0 and event.by_approval and registration.state != State.REQUESTED and not runs:
         text = _("The host said yes to the party as it is. To bring more people, ask the host.")
         raise ValidationError(text, code="closed")
+    later: Sequence[Person] = ()
+    _no_longer_want_more(registration)
     if registration.has_places and more > 0 and (people_waiting(event) or not pools.take(event, more)):
-        raise no_room(event, people_waiting(event))
+        if not (wait and event.waiting_list and registration.is_coming):
+            raise no_room(event, people_waiting(event))
+        people, later = _in_two(registration, people)
+        more = 0
     if registration.has_places and more < 0:
         pools.give_back(event, -more)
     before = pools.member_ids(registration)
@@ -131,12 +139,43 @@ def reseat(registration: Registration, people: Sequence[Person], *, runs: bool =
     if registration.is_coming:
         pools.enter(registration)
         pools.leave(event, before - pools.member_ids(registration))
+    if later:
+        _want_more(registration, later)
     move_up(event)
     registration.refresh_from_db()
     if registration.state != State.OFFERED:  # who is asked at this moment has the page before them
-        tell(registration, "event_party")
+        tell(registration, "event_more" if registration.more else "event_party")
     announce(event)
     return registration
+
+
+def _in_two(registration: Registration, people: Sequence[Person]) -> tuple[list[Person], list[Person]]:
+    """Who has a place in a party that cannot grow now, and who waits for one: those who come already go first."""
+    live = pools.live_attendees(registration).values_list("member", "child", "name")
+    there = {(member, child, "" if member or child else name) for member, child, name in live}
+
+    def is_new(person: Person) -> bool:
+        known = person.member_id or person.child_id
+        return (person.member_id, person.child_id, "" if known else person.name) not in there
+
+    ordered = sorted(people, key=is_new)
+    return ordered[: registration.party_size], ordered[registration.party_size :]
+
+
+def _want_more(registration: Registration, later: Sequence[Person]) -> None:
+    if registration.next_slot + len(later) > SLOTS:
+        raise _changed_too_often()
+    registration.more, registration.queued_at = len(later), next_in(registration.event)
+    registration.wanted = [
+        {"name": one.name, "member": one.member_id, "child": one.child_id, "age": one.age} for one in later
+    ]
+    registration.save(update_fields=["more", "wanted", "queued_at"])
+
+
+def _no_longer_want_more(registration: Registration) -> None:
+    if registration.more:
+        registration.more, registration.wanted, registration.queued_at = 0, None, None
+        registration.save(update_fields=["more", "wanted", "queued_at"])
 
 
 @transaction.atomic
@@ -205,6 +244,8 @@ def release_all(event: Event) -> None:
     Registration.objects.filter(pk__in=ended).update(
         state=State.CANCELLED,
         offer_expires_at=None,
+        more=0,
+        wanted=None,
         min_serial=F("serial") + 1,
         version=F("version") + 1,
         changed_at=clock.now(),
@@ -266,7 +307,7 @@ def _look(event: Event, member: Member, people: Sequence[Person]) -> int:
 
     Raises ValidationError when somebody of the party comes already. One query, two for that no.
     """
-    line = line_of(event).order_by().values("event").annotate(people=Sum("party_size")).values("people")
+    line = line_of(event).order_by().values("event").annotate(people=Sum(PLACES)).values("people")
     mine = event.registrations.live().filter(member=member)
     rows = event.pools.filter(kind=Pool.Kind.TOTAL).order_by("pk")
     rows = rows.annotate(waiting=Subquery(line), clash=Exists(mine) | Exists(there(event, people)))
@@ -310,11 +351,16 @@ def _seat(registration: Registration, people: Sequence[Person]) -> None:
         attendee.is_live = False
         attendee.save(update_fields=["is_live"])
     if registration.next_slot + len(new) > SLOTS:
-        text = _("This registration was changed too often. Cancel it and register again.")
-        raise ValidationError(text, code="closed")
+        raise _changed_too_often()
     sit_down(registration, new, registration.next_slot)
     registration.next_slot += len(new)
     registration.save(update_fields=["next_slot"])
+
+
+def _changed_too_often() -> ValidationError:
+    return ValidationError(
+        _("This registration was changed too often. Cancel it and register again."), code="closed"
+    )
 
 
 def _step_out(registration: Registration, member: Member) -> None:

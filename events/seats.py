@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Case, Q, QuerySet, Sum, When
+from django.db.models import Case, F, Q, QuerySet, Sum, When
 
 from community.models import Member
 from events.models import Attendee, Event, Registration
 from events.models.registration import UNDECIDED
 
 State = Registration.State
+PLACES = Case(
+    When(more__gt=0, then=F("more")), default=F("party_size")
+)  # what a row of the line stands there for
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,9 @@ def places_of(events: Sequence[Event]) -> dict[int, Places]:
     """How full each event is, by its pk. One query, after `for_list`; two without."""
     counted: dict[tuple[int, str], int] = {}
     states = (State.WAITING, State.UNCONFIRMED, State.OFFERED, State.AWAITING_PAYMENT)
-    rows = Registration.objects.filter(event__in=events, state__in=states)
+    rows = Registration.objects.filter(Q(state__in=states) | Q(more__gt=0), event__in=events)
     rows = rows.exclude(state=State.UNCONFIRMED, queued_at__isnull=False)  # those hold nothing yet
-    for row in rows.values("event", "state").annotate(people=Sum("party_size")).order_by():
+    for row in rows.values("event", "state").annotate(people=Sum(PLACES)).order_by():
         counted[row["event"], row["state"]] = row["people"]
     found = {}
     for event in events:
@@ -44,7 +47,7 @@ def places_of(events: Sequence[Event]) -> dict[int, Places]:
             capacity=total.capacity if total else event.capacity,
             taken=total.taken if total else 0,
             held=sum(counted.get((event.pk, state), 0) for state in states[1:]),
-            waiting=counted.get((event.pk, State.WAITING), 0),
+            waiting=counted.get((event.pk, State.WAITING), 0) + counted.get((event.pk, State.CONFIRMED), 0),
         )
     return found
 
@@ -59,19 +62,21 @@ def mine_of(member: Member | None, events: Sequence[Event]) -> dict[int, Registr
 
 
 def line_of(event: Event) -> QuerySet[Registration]:
-    """Who waits, in no order. No query of its own."""
-    return Registration.objects.filter(event=event, state=State.WAITING)
+    """Who waits, in no order: parties, and parties that come and wait for more places. No query of its own."""
+    return Registration.objects.filter(Q(state=State.WAITING) | Q(more__gt=0), event=event)
 
 
 def people_waiting(event: Event) -> int:
     """How many people are in the line. One query."""
-    return line_of(event).aggregate(people=Sum("party_size"))["people"] or 0
+    return line_of(event).aggregate(people=Sum(PLACES))["people"] or 0
 
 
 def undecided_at(event: Event) -> list[Registration]:
     """Who asks for a yes, then who waits or was offered places, each by when they came: the first hundred. Two queries, one without any."""
     rows = (
-        event.registrations.filter(state__in=UNDECIDED).select_related("member").prefetch_related("attendees")
+        event.registrations.filter(Q(state__in=UNDECIDED) | Q(more__gt=0))
+        .select_related("member")
+        .prefetch_related("attendees")
     )
     asking_first = Case(When(state=State.REQUESTED, then=0), default=1)
     return list(rows.order_by(asking_first, "queued_at", "pk")[:100])
@@ -84,7 +89,7 @@ def _before(registration: Registration) -> QuerySet[Registration]:
 
 def position(registration: Registration) -> int | None:
     """The place in the line, from 1; None for who does not wait. One query."""
-    return None if registration.state != State.WAITING else _before(registration).count() + 1
+    return _before(registration).count() + 1 if registration.places_wanted else None
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ class Ahead:
 
 def ahead_of(registration: Registration) -> Ahead:
     """Who is before them in the line, and how many places of this event were given back so far. Two queries."""
-    sizes = list(_before(registration).values_list("party_size", flat=True))
+    sizes = list(_before(registration).values_list(PLACES, flat=True))
     ended = (State.CANCELLED, State.DECLINED, State.EXPIRED)  # not from the line itself
     gone = Registration.objects.filter(event=registration.event_id, state__in=ended, queued_at=None)
     given_back = gone.aggregate(n=Sum("party_size"))["n"] or 0

@@ -192,12 +192,18 @@ def registration_party(request: HttpRequest, pk: int) -> HttpResponse:
     status = 422
     if form.is_valid():
         try:
-            registration.change_party(member, pk, form.party(), version=form.cleaned_data["version"])
+            said = form.cleaned_data
+            row = registration.change_party(
+                member, pk, form.party(), version=said["version"], wait=said["wait"]
+            )
         except ValidationError as refused:
             status = 409
             put(form, refused)
         else:
-            messages.success(request, _("Your party is changed. Your ticket is up to date."))
+            if row.more:
+                messages.info(request, _("Your party stays as it is, and waits for the other places."))
+            else:
+                messages.success(request, _("Your party is changed. Your ticket is up to date."))
             return redirect("registration", pk)
     return _registration_page(request, row, form, status=status)
 
@@ -433,6 +439,6 @@ def _registration_page(
         "form": form,
         "is_mine": row.member_id == member.pk,
         "may_cancel": comes and _is_open(row),
-        "ahead": seats.ahead_of(row) if row.state == Registration.State.WAITING else None,
+        "ahead": seats.ahead_of(row) if row.places_wanted else None,
     }
     return render(request, "events/registration.html", context, status=status)

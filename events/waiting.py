@@ -16,7 +16,8 @@ from django.utils.translation import gettext as _
 from community.models import Member
 from events import pools
 from events.access import registration_for, registration_of_key
-from events.models import Event, Registration
+from events.models import Claim, Event, Registration
+from events.party import Person, sit_down, there
 from events.seats import line_of
 from events.telling import ANSWER, announce, tell
 from realtime import clock, keys
@@ -56,7 +57,7 @@ def move_up(event: Event, present: Registration | None = None) -> list[Registrat
     for registration in line if event.starts_at and event.starts_at > now else ():
         if not pools.has_room(event):
             break
-        if not pools.take(event, registration.party_size):
+        if not pools.take(event, registration.places_wanted):
             if event.waiting_list != Event.WaitingList.FIT or registration.passed_over >= PASSED_OVER_AT_MOST:
                 break
             too_large.append(registration)
@@ -65,6 +66,10 @@ def move_up(event: Event, present: Registration | None = None) -> list[Registrat
             earlier.passed_over += 1
             earlier.save(update_fields=["passed_over"])
         registration.event = event
+        if registration.more:
+            _grow(registration)
+            moved.append(registration)
+            continue
         pools.claim(registration)
         if registration == present:
             _confirm(registration)
@@ -76,6 +81,31 @@ def move_up(event: Event, present: Registration | None = None) -> list[Registrat
         if any(earlier.passed_over >= PASSED_OVER_AT_MOST for earlier in too_large):
             break
     return moved
+
+
+def _grow(registration: Registration) -> None:
+    """A party that comes gets the places it waited for, already taken: its others join it, but for who comes otherwise by now."""
+    event, n = registration.event, registration.more
+    people = [
+        Person(one["name"], one["member"], one["child"], one["age"]) for one in registration.wanted or ()
+    ]
+    known = set(there(event, people).values_list("member", "child"))
+    joining = [
+        one
+        for one in people
+        if not (one.member_id or one.child_id) or (one.member_id, one.child_id) not in known
+    ]
+    if len(joining) < n:
+        pools.give_back(event, n - len(joining))
+    sit_down(registration, joining, registration.next_slot)
+    registration.next_slot += len(joining)
+    registration.party_size += len(joining)
+    registration.more, registration.wanted, registration.queued_at = 0, None, None
+    registration.save(update_fields=["next_slot", "more", "wanted", "queued_at"])
+    Claim.objects.filter(registration=registration).update(n=registration.party_size)
+    pools.touch(registration)
+    pools.enter(registration)
+    tell(registration, "event_party")
 
 
 def _confirm(registration: Registration) -> None:

@@ -132,6 +132,7 @@ class RegistrationAnswer(serializers.Serializer[Any]):
     event = Id()
     status = serializers.ChoiceField(Registration.State.choices)
     position = serializers.IntegerField(allow_null=True)
+    more = serializers.IntegerField(help_text="So many more places a confirmed party waits for.")
     offer_expires_at = serializers.DateTimeField(allow_null=True)
     party = PersonAnswer(many=True)
     tickets = TicketAnswer(many=True)

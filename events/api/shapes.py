@@ -411,6 +411,7 @@ def registration_data(request: Request, row: Registration, *, with_ticket: bool 
         "event": ids.encode(row.event_id),
         "status": row.state,
         "position": seats.position(row) if with_ticket else None,
+        "more": row.more,
         "offer_expires_at": at(row.offer_expires_at),
         "party": [
             {

@@ -66,6 +66,14 @@ class Registration(WithId):
     passed_over = models.PositiveSmallIntegerField(
         default=0, help_text="Times that a smaller party went first."
     )
+    more = models.PositiveSmallIntegerField(
+        default=0,
+        db_default=0,
+        help_text="So many more would come with a confirmed party: it waits for their places.",
+    )
+    wanted = models.JSONField(
+        null=True, blank=True, help_text="Who they are: [{name, member, child, age}], ids as numbers."
+    )
     offer_expires_at = models.DateTimeField(null=True, blank=True)
     turned_down_at = models.DateTimeField(
         null=True, blank=True, help_text="When who runs the event said no to it."
@@ -105,6 +113,11 @@ class Registration(WithId):
     def has_places(self) -> bool:
         """It holds places now. A guest's that is not confirmed holds them only if it did not have to queue up."""
         return self.state in SEATED and not (self.state == self.State.UNCONFIRMED and self.queued_at)
+
+    @property
+    def places_wanted(self) -> int:
+        """How many places it stands in the line for; 0 when it does not."""
+        return self.party_size if self.state == self.State.WAITING else self.more
 
     @property
     def guest(self) -> Guest | None:

@@ -86,6 +86,7 @@ def every_mail() -> None:
     assert waits.state == "waiting"
     line()
     asking()
+    growing()
     without_account()
     letters.write(host, event.pk, "waiting", "See you soon", uuid4())
     hosting.change(host, event.pk, {"title": "Another name", "venue": "Elsewhere"}, event.version)
@@ -123,6 +124,13 @@ def asking() -> None:
     """A party asks to come and is turned down."""
     event = make_event(by_approval=True)
     approval.turn_down(event.host, register(make_member(), event.pk, [ME]).pk, "It is for beginners.")
+
+
+def growing() -> None:
+    """A party that comes waits for more places."""
+    event = make_event(capacity=1, waiting_list="strict")
+    row = register(make_member(), event.pk, [ME])
+    registration.change_party(row.member, row.pk, [ME, Person("Bo")], wait=True)
 
 
 def without_account() -> None:
