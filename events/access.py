@@ -25,7 +25,9 @@ def event_for(member: Member | None, event_id: int, *, lock: bool = False) -> Ev
 
 
 def _with_event() -> QuerySet[Registration]:
-    return Registration.objects.select_related("event__place", "event__centre", "event__host", "member")
+    return Registration.objects.select_related(
+        "event__place", "event__centre", "event__host", "member", "answers"
+    )
 
 
 def registration_of_key(action: str, registration_id: int, secret: str) -> Registration:

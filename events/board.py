@@ -12,7 +12,7 @@ from typing import Any
 from django.db.models import Count, QuerySet, Sum
 from django.utils.translation import gettext as _
 
-from events import tickets
+from events import questions, tickets
 from events.models import Attendee, Event, Gate, Registration, Scan
 from events.models.registration import COMING
 from events.truth import CONFLICT, UNDO_WITHIN, Fact, Standing, Truth, truth
@@ -119,6 +119,7 @@ class PartyLine:
     registration: Registration
     title: str
     guests: list[Guest]
+    answers: list[tuple[str, str]]  # (question, answer)
 
     @property
     def arrived(self) -> int:
@@ -153,15 +154,16 @@ class PartyLine:
 
 
 def parties_of(event: Event, scans: list[Scan]) -> list[PartyLine]:
-    """Everybody who has a place, party by party, by name. One query, whatever their number."""
+    """Everybody who has a place, party by party, by name. One query, whatever their number; two where the host asks something."""
     told = truth_of(scans)
     gate_names = {scan.gate_id: scan.gate.name for scan in scans}
     rows = Attendee.objects.filter(event=event, is_live=True, registration__state__in=COMING)
     rows = rows.select_related("registration__member", "member", "child").order_by("registration", "slot")
+    answers = questions.lines_of(event)
     found: dict[int, PartyLine] = {}
     for row in rows:
         owner = row.registration
-        line = found.setdefault(owner.pk, PartyLine(owner, owner.holder, []))
+        line = found.setdefault(owner.pk, PartyLine(owner, owner.holder, [], answers.get(owner.pk, [])))
         line.guests.append(_guest(row, told.standing.get((owner.pk, row.slot), Standing()), gate_names))
     return sorted(found.values(), key=lambda line: (line.title.casefold(), line.registration.pk))
 

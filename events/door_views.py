@@ -21,7 +21,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from community import audit, spreadsheets
 from community.models import Member
-from events import board, checkin, gates, letters, seats, tickets
+from events import board, checkin, gates, letters, questions, seats, tickets
 from events.access import event_for, may_door, may_run
 from events.checkin import DeviceClock, Reading
 from events.forms import LetterForm
@@ -158,7 +158,8 @@ def guests_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
     if not may_run(member, event):
         raise PermissionDenied(_("Only who hosts the event sees who comes."))
     audit.record(audit.Action.EXPORTED, actor=member, centre=event.centre, target="guests")
-    header = (_("Party"), _("Name"), _("Child"), _("Payment"), _("Arrived"), _("Gate"))
+    asked = [one.text for one in questions.of(event)]
+    header = (_("Party"), _("Name"), _("Child"), _("Payment"), _("Arrived"), _("Gate"), *asked)
     table = spreadsheets.rows_to_csv(header, _table(event))
     answer = StreamingHttpResponse(table, content_type="text/csv; charset=utf-8")
     answer["Content-Disposition"] = f'attachment; filename="guests-{event.public_id}.csv"'
@@ -167,6 +168,7 @@ def guests_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
 
 def _table(event: Event) -> list[Sequence[object]]:
     """A line for every guest: party, name, child, whether not paid, since when inside (on the event's own clock), gate."""
+    asked = questions.of(event)
     return [
         (
             party.title,
@@ -175,6 +177,7 @@ def _table(event: Event) -> list[Sequence[object]]:
             _("not paid") if party.registration.state == Registration.State.AWAITING_PAYMENT else "",
             f"{guest.at.astimezone(event.zone):%Y-%m-%d %H:%M}" if guest.at else "",
             guest.gate,
+            *(dict(party.answers).get(one.text, "") for one in asked),
         )
         for party in board.parties_of(event, list(board.scans_of(event)))
         for guest in party.guests
@@ -190,6 +193,7 @@ def _list(event: Event, words: str) -> dict[str, Any]:
         "event": event,
         "board": board.board(event, scans, coming),
         "parties": shown,
+        "coming": [line.registration.pk for line in everybody],
         "q": words,
         "form_id": uuid.uuid4(),
     }
@@ -199,8 +203,10 @@ def _guests(
     request: HttpRequest, member: Member, event: Event, status: int = 200, **more: Any
 ) -> HttpResponse:
     runs = may_run(member, event)
-    context = _list(event, request.GET.get("q", "")) | {
+    context = _list(event, request.GET.get("q", ""))
+    context |= {
         "nav": "events",
+        "summary": questions.summary(event, context["coming"]) if runs else [],
         "runs": runs,
         "is_open": _is_open(event),
         "undecided": seats.undecided_at(event) if runs else [],

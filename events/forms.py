@@ -22,6 +22,7 @@ from events import letters
 from events.models import Event, Registration
 from events.models.event import EventQuerySet
 from events.party import PARTY_LIMIT, Person
+from events.question_forms import AnswersForm
 from realtime import clock
 
 SPOKEN = (
@@ -218,7 +219,7 @@ def names_in(text: str) -> list[str]:
     return names
 
 
-class PartyForm(forms.Form):
+class PartyForm(AnswersForm):
     """Who comes: me, the others of my household, and guests by name."""
 
     me = forms.BooleanField(required=False)
@@ -294,7 +295,7 @@ class PartyForm(forms.Form):
         return party + [Person(name=name) for name in said.get("guests", [])]
 
 
-class GuestForm(forms.Form):
+class GuestForm(AnswersForm):
     """Who comes without an account, and with whom."""
 
     name = forms.CharField(
@@ -320,7 +321,7 @@ class GuestForm(forms.Form):
         return names_in(self.cleaned_data["guests"])
 
 
-class OthersForm(forms.Form):
+class OthersForm(AnswersForm):
     """With whom a guest comes."""
 
     guests = forms.CharField(

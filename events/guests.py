@@ -16,13 +16,15 @@ from django.db.models import Sum
 from django.utils.translation import gettext as _
 
 from community.models import Member
-from events import pools
+from events import pools, questions
 from events.access import event_for, registration_of_key
 from events.models import Attendee, Event, Registration
 from events.models.details import Details
 from events.models.registration import Guest
 from events.party import PARTY_LIMIT, Person, sit_down
+from events.questions import Given
 from events.registration import (
+    NOTHING,
     TOLD,
     end,
     must_be_changeable,
@@ -47,7 +49,7 @@ State = Registration.State
 
 
 @transaction.atomic
-def ask(event_id: int, guest: Guest, others: Sequence[str] = ()) -> None:
+def ask(event_id: int, guest: Guest, others: Sequence[str] = (), given: Given = NOTHING) -> None:
     """A party of a guest and others by name: a mail goes to the address, and nobody comes before its link was followed.
 
     The places are held for `HOLDS`, as long as no more than one in `SHARE` are so; beyond that they are taken with the
@@ -57,6 +59,7 @@ def ask(event_id: int, guest: Guest, others: Sequence[str] = ()) -> None:
     event = event_for(None, event_id, lock=True)
     must_be_open(event)
     people = _party(guest, others)
+    questions.checked(event, given)
     n, waiting = len(people), people_waiting(event)
     left = event.total.left if event.total else None
     fits = not waiting and (left is None or left >= n)
@@ -92,6 +95,7 @@ def ask(event_id: int, guest: Guest, others: Sequence[str] = ()) -> None:
     row.queued_at = None if holds else clock.now()
     row.save(force_insert=True)
     row.seated = sit_down(row, people, 0)
+    questions.keep(row, given)
     if holds:
         pools.claim(row)
     tell(row, "guest_confirm", calendar="", again=again)
@@ -148,10 +152,14 @@ def confirm(registration_id: int, secret: str) -> Registration:
 
 
 @transaction.atomic
-def change(registration_id: int, secret: str, names: Sequence[str]) -> Registration:
+def change(
+    registration_id: int, secret: str, names: Sequence[str], given: Given | None = None
+) -> Registration:
     """Make the party the guest and these others. Raises MailedKey.DoesNotExist, and ValidationError as `change_party`."""
     row = _locked(registration_id, secret)
     must_be_changeable(row)
+    if given is not None:
+        questions.keep(row, given)
     return reseat(row, _party(row.guest or Guest("", "", ""), names))
 
 

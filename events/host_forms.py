@@ -20,6 +20,7 @@ from events.forms import DEFAULT_ZONE, date_input, spoken_languages, time_input,
 from events.holidays import COUNTRY_NAMES
 from events.hosting import Plan, Recurrence
 from events.models import Event
+from events.question_forms import QuestionRows
 from events.series import Rule
 
 WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
@@ -335,6 +336,8 @@ class EventForm(WhenForm):
     def __init__(self, *args: Any, member: Member, event: Event | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.event = event
+        data = args[0] if args else kwargs.get("data")
+        self.question_rows = QuestionRows(data, event.questions if event else [])
         circle, spoken, likes = self.fields["circle"], self.fields["languages"], self.fields["interests"]
         assert isinstance(circle, forms.ModelChoiceField) and isinstance(spoken, forms.MultipleChoiceField)
         assert isinstance(likes, forms.MultipleChoiceField)
@@ -362,7 +365,16 @@ class EventForm(WhenForm):
         cleaned = super().clean()
         if cleaned.get("visibility") == "circle" and not cleaned.get("circle"):
             self.add_error("circle", _("Choose the circle it is for."))
+        try:
+            cleaned["questions"] = self.question_rows.written()
+        except ValidationError as refused:
+            self.add_error(None, refused)
         return cleaned
+
+    @property
+    def has_questions(self) -> bool:
+        """Something is asked, or was typed to be asked."""
+        return any(row["text"].value() for row in self.question_rows.rows)
 
     def plan(self) -> Plan:
         """What the verbs of hosting take. Only for a form that is valid."""
@@ -383,6 +395,7 @@ class EventForm(WhenForm):
             capacity=said["capacity"],
             waiting_list=said["waiting_list"] or None,
             by_approval=said["by_approval"],
+            questions=said["questions"],
             opens_before=said["opens_before"],
             closes_before=said["closes_before"],
             fixed_before=said["fixed_before"],

@@ -207,7 +207,9 @@ def _kept(form: EventForm, host: Member) -> EventForm:
         name: field.widget.value_from_datadict(form.data, form.files, name)
         for name, field in form.fields.items()
     }
-    return EventForm(member=host, initial=typed)
+    kept = EventForm(member=host, initial=typed)
+    kept.question_rows = form.question_rows.as_typed()
+    return kept
 
 
 def _editor(

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from community import members
 from community.models import Centre, Circle, CircleMembership, Interest, Member, Place, Profile, Role
-from events import calendars, registration, series
+from events import calendars, questions, registration, series
 from events.access import event_for, may_run
 from events.holidays import COUNTRIES
 from events.models import Event, Pool, Series
@@ -58,6 +58,7 @@ class Plan(TypedDict, total=False):
     opens_before: int | None
     closes_before: int | None
     fixed_before: int | None
+    questions: list[dict[str, Any]]
 
 
 class Recurrence(TypedDict, total=False):
@@ -331,6 +332,8 @@ def write(row: Details, plan: Mapping[str, Any] | Plan, host: Member) -> None:
     for name in SCALARS:
         if name in said:
             setattr(row, name, said[name])
+    if "questions" in said:
+        row.questions = questions.written(map(questions.of_row, said["questions"]))
     series.zone_named(row.timezone)
     if not row.title.strip():
         raise ValidationError({"title": _("Give it a title.")})

@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from community.personal_fields import ONLY_YOU, WITH_ACCOUNT, Basis, Neutral, Purpose, add, in_order, table
 from events import privacy
 from events.models import (
+    Answers,
     Attendee,
     CalendarFeed,
     Claim,
@@ -29,6 +30,15 @@ PARTIES = Purpose(
     _("Names and ages go %(days)d days after the event; that you came stays with your account"),
     privacy.NAMES_KEPT,
     privacy.forget_names,
+)
+ANSWERS = Purpose(
+    _("What you answer to the questions of a host; about diet and health only with your yes to each"),
+    _("So that the host can plan: what you eat, which language you speak, what you need"),
+    Basis.CONSENT,
+    _("You; host, door and staff of that event"),
+    _("Until %(days)d days after the event, or until you cancel"),
+    privacy.ANSWERS_KEPT,
+    privacy.forget_answers,
 )
 DOOR = Purpose(
     _("Scans of your ticket, and those you made as a helper"),
@@ -57,10 +67,10 @@ HOSTING = Purpose(
 DETAILS = (
     "title description language translations venue address town timezone all_day visibility waiting_list capacity"
     " languages for_families step_free childcare is_free price_note doors_minutes by_approval"
-    " opens_before closes_before fixed_before"
+    " opens_before closes_before fixed_before questions"
 )
 
-in_order(2, PARTIES, DOOR, GATES, HOSTING)
+in_order(2, PARTIES, ANSWERS, DOOR, GATES, HOSTING)
 add(
     table(
         Registration,
@@ -75,6 +85,13 @@ add(
             Q(member=pk) | Q(pk__in=Attendee.objects.filter(member=pk).values("registration"))
         ),
         {"event": "event__title", "starts_at": "event__starts_at"},
+    ),
+    table(
+        Answers,
+        {LINK: "registration", COUNT: "key", ANSWERS: "given agreed written_at"},
+        lambda pk: Answers.objects.filter(registration__member=pk),
+        {"event": "registration__event__title"},
+        withheld="key",
     ),
     table(
         Attendee,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST
 
-from events import approval, guests, seats, tickets
+from events import approval, guests, questions, seats, tickets
 from events.access import event_for, registration_for
 from events.forms import GuestForm, OthersForm
 from events.models import Registration
@@ -67,7 +67,7 @@ def event_guest(request: HttpRequest, pk: int) -> HttpResponse:
     event = event_for(reader, pk)
     if request.method == "GET" or reader is not None:
         return redirect(event)
-    form = GuestForm(request.POST)
+    form = GuestForm(request.POST, event=event)
     if not form.is_valid():
         return event_shown(request, event, None, guest_form=form, status=422)
     if not ratelimit.consume(request, action="guest"):
@@ -76,7 +76,7 @@ def event_guest(request: HttpRequest, pk: int) -> HttpResponse:
     said = form.cleaned_data
     guest = Guest(said["name"], said["email"], (get_language() or "en")[:2])
     try:
-        guests.ask(pk, guest, said["guests"])
+        guests.ask(pk, guest, said["guests"], form.given())
     except ValidationError as refused:
         put(form, refused, {"party": "guests"})
         return event_shown(request, event, None, guest_form=form, status=409)
@@ -120,10 +120,10 @@ def _done(request: HttpRequest, row: Registration, key: str) -> tuple[Registrati
         case "yes" | "no":
             work = partial(guests.answer, accepts=action == "yes")
         case "change":
-            form = OthersForm(request.POST)
+            form = OthersForm(request.POST, event=row.event)
             if not form.is_valid():
                 return row, form, 422
-            work = partial(guests.change, names=form.cleaned_data["guests"])
+            work = partial(guests.change, names=form.cleaned_data["guests"], given=form.given())
         case _:
             return row, None, 200
     try:
@@ -134,6 +134,11 @@ def _done(request: HttpRequest, row: Registration, key: str) -> tuple[Registrati
         else:
             messages.error(request, refused.messages[0])
         return row, form, 409
+
+
+def _others_form(row: Registration, others: Sequence[str]) -> OthersForm:
+    given = questions.given_by(row)
+    return OthersForm(initial={"guests": "\n".join(others)}, event=row.event, given=given)
 
 
 def _guest_page(
@@ -154,7 +159,7 @@ def _guest_page(
         "qr": tickets.svg(code) if code else "",
         "attendees": attendees,
         "may_change": may_change,
-        "form": form or (OthersForm(initial={"guests": "\n".join(others)}) if may_change else None),
+        "form": form or (_others_form(row, others) if may_change else None),
         "ahead": seats.ahead_of(row) if row.state == State.WAITING else None,
     }
     return render(request, "events/guest.html", context, status=status)

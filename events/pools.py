@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from community.models import Member
-from events.models import Attendee, Claim, Event, Pool, Registration
+from events.models import Answers, Attendee, Claim, Event, Pool, Registration
 from realtime import clock, rooms
 from realtime.models import Room
 
@@ -112,6 +112,8 @@ def release(registration: Registration, state: Registration.State = State.CANCEL
         give_back(registration.event, registration.party_size)
     Claim.objects.filter(registration=registration).delete()
     registration.attendees.filter(is_live=True).update(is_live=False)
+    if registration.event.questions:
+        Answers.objects.filter(registration=registration).delete()
     if registration.more:
         registration.more, registration.wanted, registration.queued_at = 0, None, None
         registration.save(update_fields=["more", "wanted", "queued_at"])

@@ -12,12 +12,13 @@ from community import households, members
 from community.models import Member, Role
 from community.privacy import Duty
 from events import hosting, registration
-from events.models import Attendee, Event, Gate, GatePairing, Registration, Series
+from events.models import Answers, Attendee, Event, Gate, GatePairing, Registration, Series
 from events.models.registration import FORGOTTEN
 from realtime import clock, notify, rooms
 from realtime.ids import encode
 
 NAMES_KEPT = timedelta(days=365)
+ANSWERS_KEPT = timedelta(days=14)
 PAIRING_KEPT = timedelta(days=1)
 PASSES_ON = gettext_lazy("The manager of its centre becomes its host.")
 CALLED_OFF = gettext_lazy("It is called off: its centre has nobody who could take it over.")
@@ -53,6 +54,13 @@ def forget_names() -> int:
     Registration.objects.filter(event__in=past, wanted__isnull=False).update(more=0, wanted=None)
     named = Attendee.objects.filter(event__in=past).exclude(name="", age=None)
     return named.update(name="", age=None)
+
+
+def forget_answers() -> int:
+    """The sweep: 14 days after an event nothing is left of what its host asked. Returns how many parties had answered."""
+    since = clock.now() - ANSWERS_KEPT
+    past = Event.objects.filter(Q(ends_at__lt=since) | Q(ends_at=None, starts_at__lt=since)).values("pk")
+    return Answers.objects.filter(registration__event__in=past).delete()[0]
 
 
 def forget_pairings() -> int:
@@ -123,6 +131,7 @@ def _make_nameless(member: Member) -> None:
     theirs_to_name = Attendee.objects.filter(Q(member=None) | Q(member=member), registration__in=mine)
     theirs_to_name.update(name="", age=None, child=None)
     mine.update(more=0, wanted=None)
+    Answers.objects.filter(registration__in=mine).delete()
     Attendee.objects.filter(member=member).update(name="", age=None, member=None)
     home = households.of(member)
     if home is not None and len(households.adults_of(home)) == 1:

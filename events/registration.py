@@ -11,16 +11,18 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from community.models import Member
-from events import board, calendars, pools
+from events import board, calendars, pools, questions
 from events.access import event_for, may_run, registration_for, registration_of_key
 from events.models import Attendee, Claim, Event, Pool, Registration
 from events.models.registration import SEATED, UNDECIDED
 from events.party import Person, must_be_free, sit_down, there, who
+from events.questions import Given
 from events.seats import PLACES, line_of, people_waiting
 from events.telling import CANCEL, announce, ask_host, tell
 from events.waiting import move_up, next_in
 from realtime import clock, keys
 
+NOTHING = Given({})
 SLOTS = 16  # of a ticket; a slot is never given twice
 State = Registration.State
 TOLD = {
@@ -30,12 +32,14 @@ TOLD = {
 }
 
 
-def register(member: Member, event_id: int, party: Sequence[Person], *, wait: bool = False) -> Registration:
+def register(
+    member: Member, event_id: int, party: Sequence[Person], *, wait: bool = False, given: Given = NOTHING
+) -> Registration:
     """Give the whole party places, or with `wait`, where the event keeps a list, a place in the line. Where the host
-    says yes to each party, ask for that; who runs the event needs no asking.
+    says yes to each party, ask for that; who runs the event needs no asking. `given`: answers to the host's questions.
 
     Raises Event.DoesNotExist; ValidationError with code full, closed, too_late or already_registered, or
-    with errors of `party`. Whatever is raised, nothing is left behind.
+    with errors of `party` or of `answers.<id>`. Whatever is raised, nothing is left behind.
     """
     try:
         with transaction.atomic():
@@ -58,6 +62,7 @@ def register(member: Member, event_id: int, party: Sequence[Person], *, wait: bo
                 raise no_room(event, waiting)
             registration.save(force_insert=True)
             registration.seated = sit_down(registration, people, 0)
+            questions.keep(registration, given)
             if registration.state == State.CONFIRMED:
                 pools.claim(registration)
                 pools.enter(registration)
@@ -84,6 +89,7 @@ def change_party(
     *,
     version: int | None = None,
     wait: bool = False,
+    given: Given | None = None,
 ) -> Registration:
     """Make the party what `party` says. Who stays keeps their slot; it grows only if it fits.
 
@@ -101,6 +107,8 @@ def change_party(
     must_be_changeable(registration)
     people = who(member, member, party)
     must_be_free(event, member, people, but=registration)
+    if given is not None:
+        questions.keep(registration, given)
     return reseat(registration, people, runs=event.by_approval and may_run(member, event), wait=wait)
 
 

@@ -290,6 +290,7 @@ COPIED = [
     "opens_before",
     "closes_before",
     "fixed_before",
+    "questions",
 ]
 
 

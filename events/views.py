@@ -22,7 +22,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from community import households, matching, members, texts
 from community.models import Centre, Circle, Member
-from events import calendars, registration, seats, tickets, waiting
+from events import calendars, questions, registration, seats, tickets, waiting
 from events.access import event_for, registration_for, standing_at
 from events.forms import GuestForm, PartyForm, SearchForm
 from events.models import Attendee, Event, Registration
@@ -118,7 +118,9 @@ def event_register(request: HttpRequest, pk: int) -> HttpResponse:
     status = 422
     if form.is_valid():
         try:
-            made = registration.register(reader, pk, form.party(), wait=form.cleaned_data["wait"])
+            made = registration.register(
+                reader, pk, form.party(), wait=form.cleaned_data["wait"], given=form.given()
+            )
         except ValidationError as refused:
             status = 409
             put(form, refused)
@@ -175,7 +177,14 @@ def registration_page(request: HttpRequest, pk: int) -> HttpResponse:
     form = None
     if row.member_id == member.pk and _is_open(row):
         adults, children = households.live_with(member)
-        form = PartyForm(initial=PartyForm.initial_of(row), member=member, adults=adults, children=children)
+        form = PartyForm(
+            initial=PartyForm.initial_of(row),
+            member=member,
+            adults=adults,
+            children=children,
+            event=row.event,
+            given=questions.given_by(row),
+        )
     return _registration_page(request, row, form)
 
 
@@ -188,13 +197,13 @@ def registration_party(request: HttpRequest, pk: int) -> HttpResponse:
     member = member_of(request)
     row = registration_for(member, pk)
     adults, children = households.live_with(member)
-    form = PartyForm(request.POST, member=member, adults=adults, children=children)
+    form = PartyForm(request.POST, member=member, adults=adults, children=children, event=row.event)
     status = 422
     if form.is_valid():
         try:
             said = form.cleaned_data
             row = registration.change_party(
-                member, pk, form.party(), version=said["version"], wait=said["wait"]
+                member, pk, form.party(), version=said["version"], wait=said["wait"], given=form.given()
             )
         except ValidationError as refused:
             status = 409
@@ -374,7 +383,7 @@ def _is_open(row: Registration) -> bool:
 def _party_form(member: Member, event: Event, data: Any = None) -> PartyForm:
     adults, children = households.live_with(member)
     initial = PartyForm.initial_for(event, adults, children)
-    return PartyForm(data, initial=initial, member=member, adults=adults, children=children)
+    return PartyForm(data, initial=initial, member=member, adults=adults, children=children, event=event)
 
 
 def event_shown(
@@ -401,7 +410,7 @@ def event_shown(
         "mine": mine,
         "mine_attendees": mine.live if mine else [],
         "form": form,
-        "guest_form": guest_form or GuestForm(),
+        "guest_form": guest_form or GuestForm(event=event),
         "partners": event.partner_centres.all(),
         "runs": standing.runs,
         "at_door": standing.at_door,

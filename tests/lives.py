@@ -17,7 +17,7 @@ from community import audit, households, personal_fields, privacy, sign_ins
 from community.models import Circle, CircleMembership, Consent, Export, Member, Role
 from config.models import IdempotentAnswer
 from events import gates
-from events.models import DoorHelper, Event, Gate, GatePairing, Scan, Series
+from events.models import Answers, DoorHelper, Event, Gate, GatePairing, Scan, Series
 from events.registration import Person, register
 from realtime import blocks, chat, clock, direct, keys, notify, reports, rooms
 from realtime.models import Mail, Showing
@@ -127,6 +127,7 @@ def _events(member: Member, circle: Circle) -> Event:
         start_time=clock.now().time(),
     )
     mine = register(member, event.pk, [Person(), Person(name="a guest", age=7)])
+    Answers.objects.create(registration=mine, given={"q": "no nuts"}, agreed={"q": "2027-01-01"}, key="x")
     gate = Gate.objects.create(event=event, name="a phone", member=member)
     Scan.objects.create(
         id=uuid.uuid4(),

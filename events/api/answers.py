@@ -9,6 +9,7 @@ from rest_framework import serializers
 
 from events.models import Event, Registration, Scan
 from events.models.details import Details
+from events.questions import KINDS
 from realtime.fields import ID_SCHEMA
 
 SCAN_STATUSES = (
@@ -64,6 +65,17 @@ class MineAnswer(serializers.Serializer[Any]):
     party_size = serializers.IntegerField()
 
 
+class QuestionAnswer(serializers.Serializer[Any]):
+    """What the host asks. `kind`: text, choice (one of `options`) or yes; a sensitive one needs its id in `agreed`."""
+
+    id = serializers.CharField()
+    text = serializers.CharField()
+    kind = serializers.ChoiceField(KINDS)
+    options = serializers.ListField(child=serializers.CharField())
+    is_required = serializers.BooleanField()
+    is_sensitive = serializers.BooleanField()
+
+
 class EventAnswer(serializers.Serializer[Any]):
     """An event. Times have the offset of its zone; those of a draft without a date are null."""
 
@@ -98,6 +110,7 @@ class EventAnswer(serializers.Serializer[Any]):
     for_families = serializers.BooleanField()
     step_free = serializers.BooleanField()
     childcare = serializers.BooleanField()
+    questions = QuestionAnswer(many=True)
     is_free = serializers.BooleanField()
     price = serializers.CharField()
     series = Id(allow_null=True)
@@ -136,6 +149,9 @@ class RegistrationAnswer(serializers.Serializer[Any]):
     offer_expires_at = serializers.DateTimeField(allow_null=True)
     party = PersonAnswer(many=True)
     tickets = TicketAnswer(many=True)
+    answers = serializers.DictField(
+        child=serializers.CharField(), help_text="By the ids of the event's questions."
+    )
     version = serializers.IntegerField()
 
 

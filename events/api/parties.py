@@ -18,6 +18,7 @@ from events.access import event_for, may_run, registration_for
 from events.api.answers import RegistrationAnswer
 from events.api.shapes import PartyIn, TurnDownIn, member_of, registration_data
 from events.models import Registration
+from events.questions import Given
 from realtime.problems import etag, expected_version
 
 
@@ -38,14 +39,24 @@ class EventRegistrations(generics.ListAPIView[Registration]):
         event = event_for(member, self.kwargs["pk"])
         if not may_run(member, event):
             raise PermissionDenied(_("Only who hosts the event sees who comes."))
-        return event.registrations.live().select_related("event", "member").prefetch_related("attendees")
+        return (
+            event.registrations.live()
+            .select_related("event", "member", "answers")
+            .prefetch_related("attendees")
+        )
 
     @extend_schema(request=PartyIn, responses={201: RegistrationAnswer}, operation_id="registrations_create")
     def post(self, request: Request, pk: int) -> Response:
         """Register a party, all or nothing. 409: full, closed, already_registered, too_late."""
         data = PartyIn(data=request.data)
         data.is_valid(raise_exception=True)
-        made = registration.register(member_of(request), pk, data.people(), wait=data.validated_data["wait"])
+        made = registration.register(
+            member_of(request),
+            pk,
+            data.people(),
+            wait=data.validated_data["wait"],
+            given=data.given() or Given({}),
+        )
         return _answer(request, made, status.HTTP_201_CREATED)
 
 
@@ -68,7 +79,7 @@ class RegistrationDetail(APIView):
         data = PartyIn(data=request.data)
         data.is_valid(raise_exception=True)
         registration.change_party(
-            member, pk, data.people(), version=version, wait=data.validated_data["wait"]
+            member, pk, data.people(), version=version, wait=data.validated_data["wait"], given=data.given()
         )
         return _registration(request, pk)
 

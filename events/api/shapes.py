@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
+from django.core.exceptions import ValidationError
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -17,13 +18,14 @@ from rest_framework.request import Request
 
 from community.api import InterestField
 from community.models import Centre, Circle, Member, Place
-from events import approval, rescheduling, seats, series, tickets
+from events import approval, questions, rescheduling, seats, series, tickets
 from events.forms import DEFAULT_ZONE, find_town
 from events.holidays import COUNTRIES
 from events.hosting import Plan, Recurrence
 from events.models import Event, Registration, Series
 from events.models.details import Details
 from events.party import PARTY_LIMIT, Person
+from events.questions import Given
 from realtime import fields, ids
 
 YEAR = 366 * 24 * 60  # minutes
@@ -101,6 +103,22 @@ class VenueIn(serializers.Serializer[Any]):
         return (find_town(text) or text.strip()) if text else None
 
 
+class QuestionIn(serializers.Serializer[Any]):
+    """What a host asks who comes."""
+
+    id = fields.Text(max_length=16, required=False, allow_blank=True, default="")
+    text = fields.Text(max_length=questions.MAX_TEXT)
+    kind = serializers.ChoiceField(questions.KINDS, required=False, default="text")
+    options = serializers.ListField(
+        child=fields.Text(max_length=questions.MAX_TEXT),
+        required=False,
+        default=list,
+        max_length=questions.MAX_OPTIONS,
+    )
+    is_required = fields.Flag(required=False, default=False)
+    is_sensitive = fields.Flag(required=False, default=False)
+
+
 class EventIn(serializers.Serializer[Any]):
     """An event as a host writes it. PATCH takes any of these fields."""
 
@@ -128,6 +146,7 @@ class EventIn(serializers.Serializer[Any]):
     for_families = fields.Flag(required=False)
     step_free = fields.Flag(required=False)
     childcare = fields.Flag(required=False)
+    questions = serializers.ListField(child=QuestionIn(), required=False, max_length=questions.AT_MOST)
     is_free = fields.Flag(required=False)
     price = fields.Text(max_length=200, required=False, allow_blank=True)
 
@@ -148,6 +167,12 @@ class EventIn(serializers.Serializer[Any]):
 
     def validate_partner_centres(self, names: list[str]) -> list[Centre]:
         return [centre_named(name) for name in names]
+
+    def validate_questions(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        try:
+            return questions.written(map(questions.of_row, rows))
+        except ValidationError as refused:
+            raise serializers.ValidationError(refused.messages) from None
 
     def plan(self, event: Event | None = None) -> Plan:
         """What the verbs of hosting take: only what was sent, with our defaults for a new one."""
@@ -315,6 +340,17 @@ class PartyIn(serializers.Serializer[Any]):
 
     party = serializers.ListField(child=PersonIn(), min_length=1, max_length=PARTY_LIMIT)
     wait = fields.Flag(required=False, default=False)
+    answers = serializers.DictField(
+        child=fields.Text(max_length=questions.MAX_ANSWER, allow_blank=True), required=False
+    )
+    agreed = serializers.ListField(child=fields.Text(max_length=16), required=False, max_length=20)
+
+    def given(self) -> Given | None:
+        """The answers that were sent; None when none were."""
+        said = self.validated_data
+        if "answers" not in said:
+            return None
+        return Given(said["answers"], frozenset(said.get("agreed", [])))
 
     def people(self) -> list[Person]:
         return [
@@ -384,6 +420,7 @@ def _event_data(
         "for_families": event.for_families,
         "step_free": event.step_free,
         "childcare": event.childcare,
+        "questions": event.questions,
         "is_free": event.is_free,
         "price": event.price,
         "series": ids.encode(event.series_id) if event.series_id else None,
@@ -424,6 +461,7 @@ def registration_data(request: Request, row: Registration, *, with_ticket: bool 
             for one in attendees
         ],
         "tickets": [ticket] if code else [],
+        "answers": dict(questions.given_by(row).answers),
         "version": row.version,
     }
 

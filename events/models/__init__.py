@@ -4,10 +4,11 @@ from events.models.details import Details
 from events.models.door import DoorHelper, Gate, GatePairing, Scan
 from events.models.event import Event, Pool
 from events.models.feed import CalendarFeed
-from events.models.registration import Attendee, Claim, Registration
+from events.models.registration import Answers, Attendee, Claim, Registration
 from events.models.series import Series
 
 __all__ = [
+    "Answers",
     "Attendee",
     "CalendarFeed",
     "Claim",

@@ -71,6 +71,9 @@ class Details(WithId):
         blank=True,
         help_text="Who comes changes or cancels up to so many minutes before; empty: until it is over.",
     )
+    questions = models.JSONField(
+        default=list, blank=True, db_default=[], help_text="What the host asks: see events/questions.py"
+    )
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(default=clock.now)
     updated_at = models.DateTimeField(default=clock.now)

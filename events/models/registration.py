@@ -13,6 +13,7 @@ from community.models.households import Child
 from events.models.event import Event, Pool
 from realtime import clock
 from realtime.ids import WithId
+from realtime.sealing import SealedJSON
 
 LIVE = ("unconfirmed", "requested", "confirmed", "awaiting_payment", "waiting", "offered")
 FORGOTTEN = "@erased.invalid"  # ends the address of a guest of whom nothing is left
@@ -175,6 +176,23 @@ class Attendee(models.Model):
 
     def __str__(self) -> str:
         return self.name or f"slot {self.slot}"
+
+
+class Answers(models.Model):
+    """What a party answered to the host's questions: sealed, and gone 14 days after the event."""
+
+    registration = models.OneToOneField(
+        Registration, models.CASCADE, primary_key=True, related_name="answers"
+    )
+    given = SealedJSON(null=True, help_text="{question id: answer}")
+    agreed = models.JSONField(
+        default=dict, help_text="{id of a question about health or diet: since when it may be kept}"
+    )
+    key = models.CharField(max_length=16, help_text="Which secret sealed it.")
+    written_at = models.DateTimeField(default=clock.now)
+
+    def __str__(self) -> str:
+        return f"answers of {self.registration_id}"
 
 
 class Claim(models.Model):

@@ -15,7 +15,7 @@ from django.db import close_old_connections
 from community import exports, personal_fields, privacy
 from config import sessions
 from config.sqlite.base import truncate_log
-from events import guests, series, waiting
+from events import guests, questions, series, waiting
 from realtime import notify
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ def table() -> list[Sweep]:
         Sweep(notify.send_due, 0.5),
         Sweep(waiting.expire_offers, 2),
         Sweep(guests.expire, 5),
+        Sweep(questions.seal_anew, 600),
         Sweep(series.extend_series, 3600),
         Sweep(sessions.end_over, 60),
         Sweep(exports.make_due, 2),

@@ -271,6 +271,7 @@ SPECTACULAR_SETTINGS = {
     "ENFORCE_NON_BLANK_FIELDS": True,
     "ENUM_NAME_OVERRIDES": {
         "EventStateEnum": "events.models.Event.State",
+        "QuestionKindEnum": "events.questions.KINDS",
         "MembershipStateEnum": "community.models.CircleMembership.State",
         "RegistrationStatusEnum": "events.models.Registration.State",
         "ScanStatusEnum": "events.api.answers.SCAN_STATUSES",

@@ -86,6 +86,11 @@ class Region:
             "starts_at": f"{soon:%Y-%m-%dT19:00:00}",
             "ends_at": f"{soon:%Y-%m-%dT21:00:00}",
             "doors_at": f"{soon:%Y-%m-%dT18:30:00}",
+            **dict.fromkeys(
+                ("registration_opens_at", "registration_closes_at", "changes_until"),
+                f"{clock.now():%Y-%m-%dT%H:%M:%S}",  # before whatever begins
+            ),
+            "questions": [{"text": "Which day?", "kind": "choice", "options": ["Monday", "Friday"]}],
             "rrule": "FREQ=WEEKLY;COUNT=4",
             "rdates": [f"{soon + timedelta(days=2):%Y-%m-%dT19:00:00}"],
             "exdates": [f"{soon + timedelta(days=7):%Y%m%dT190000}"],

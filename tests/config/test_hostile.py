@@ -46,6 +46,7 @@ from events.desk_views import AddressForm, GrantForm
 from events.door_views import HelperForm
 from events.forms import CallOffForm, GuestForm, LetterForm, OthersForm, PartyForm, SearchForm
 from events.host_forms import EventForm, WhenForm
+from events.question_forms import AnswersForm, QuestionRow
 from realtime import chat, ids
 from tests.config.small_region import Region, make_region
 from tests.hostile import IMPOSSIBLE, all_texts, raw_bytes
@@ -227,6 +228,8 @@ def form_makers(region: Region) -> dict[type, Any]:
             CallOffForm,
             LetterForm,
             GuestForm,
+            QuestionRow,
+            AnswersForm,
             OthersForm,
             WhenForm,
             HelperForm,

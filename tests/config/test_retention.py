@@ -26,7 +26,8 @@ from config import kept as roof
 from config.models import IdempotentAnswer
 from events import gates
 from events import kept as events_kept
-from events.models import Attendee, Event, GatePairing
+from events.models import Answers, Attendee, Event, GatePairing
+from events.questions import Given
 from events.registration import Person, register
 from realtime import clock as our_clock
 from realtime import direct, keys, notify, reports
@@ -69,6 +70,13 @@ def _session() -> None:
 def _guests() -> None:
     event = make_event()
     register(make_member(), event.pk, [Person(), Person(name="Grandma", age=80)])
+
+
+def _answered() -> None:
+    event = make_event()
+    event.questions = [{"id": "q", "text": "Nuts?", "kind": "yes"}]
+    event.save()
+    register(make_member(), event.pk, [Person()], given=Given({"q": "yes"}))
 
 
 def _past_day() -> timedelta:
@@ -131,6 +139,7 @@ EACH = [
         lambda: Attendee.objects.filter(name="Grandma", age=80).count(),
         _past_day(),
     ),
+    Kept(events_kept.ANSWERS, _answered, Answers.objects.count, _past_day()),
     Kept(
         events_kept.GATES,
         lambda: gates.pair(make_event().host, Event.objects.get().pk),
