@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from community import members
 from community.models import Centre, Circle, CircleMembership, Interest, Member, Place, Profile, Role
-from events import calendars, registration, series
+from events import calendars, registration, series, undoing
 from events.access import event_for, may_run
 from events.holidays import COUNTRIES
 from events.models import Event, Pool, Series
@@ -235,6 +235,8 @@ def change(member: Member, event_id: int, changes: Plan, version: int | None = N
 def call_off(member: Member, event_id: int, reason: str = "") -> Event:
     """Call an event off: everybody who registered or waits is told why; all places are free. Once only.
 
+    For ten minutes `undoing.restore` takes it back; the mails wait as long, unless the event begins soon.
+
     Raises Event.DoesNotExist, PermissionDenied, ValidationError too_late.
     """
     event = event_for(member, event_id, lock=True)
@@ -244,7 +246,7 @@ def call_off(member: Member, event_id: int, reason: str = "") -> Event:
         return event
     if event.is_over:
         raise ValidationError(_("This event is over."), code="too_late")
-    strike(event, reason)
+    strike(event, reason, may_undo=True)
     return event
 
 
@@ -279,18 +281,21 @@ def apply(event: Event, changes: Plan, member: Member) -> list[Change]:
     return told
 
 
-def strike(event: Event, reason: str) -> None:
-    """Call a locked event off, whoever decided it."""
+def strike(event: Event, reason: str, *, may_undo: bool = False) -> None:
+    """Call a locked event off, whoever decided it; with `may_undo` it can be taken back for a while."""
     event.state = Event.State.CANCELLED
     event.cancel_reason = reason.strip()[:500]
     event.version += 1
     event.sequence += 1
     event.updated_at = clock.now()
     event.save(update_fields=["state", "cancel_reason", "version", "sequence", "updated_at"])
-    for row in event.registrations.live().select_related("member").order_by("pk"):
+    rows = list(event.registrations.live().select_related("member").order_by("pk"))
+    for row in rows:
         row.event = event
         calendar = calendars.invitation(event, cancelled=True)
         tell(row, "event_called_off", calendar=calendar, reason=event.cancel_reason)
+    if may_undo:
+        undoing.remember(event, rows)
     registration.release_all(event)
 
 

@@ -8,8 +8,10 @@ from events import privacy
 from events.models import (
     Attendee,
     CalendarFeed,
+    CallOff,
     Claim,
     DoorHelper,
+    EndedParty,
     Event,
     Gate,
     GatePairing,
@@ -139,6 +141,18 @@ add(
     table(Series.partner_centres.through, {KEY: "id", LINK: "series centre"}),
     table(Series.interests.through, {KEY: "id", LINK: "series interest"}),
     table(CalendarFeed, {LINK: "member", COUNT: "version"}),
+    table(CallOff, {KEY: "id", LINK: "event", COUNT: "version until told_at undone_at"}),
+    table(
+        EndedParty,
+        {
+            KEY: "id",
+            LINK: "call_off registration",
+            COUNT: "version min_serial slots claims",
+            PARTIES: "state",
+        },
+        lambda pk: EndedParty.objects.filter(registration__member=pk),
+        {"event": "call_off__event__title"},
+    ),
     table(Pool, {KEY: "id", LINK: "event", COUNT: "kind name capacity taken"}),
     table(Claim, {KEY: "id", LINK: "registration pool", COUNT: "n"}),
 )

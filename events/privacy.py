@@ -12,7 +12,7 @@ from community import households, members
 from community.models import Member, Role
 from community.privacy import Duty
 from events import hosting, registration
-from events.models import Attendee, Event, Gate, GatePairing, Registration, Series
+from events.models import Attendee, EndedParty, Event, Gate, GatePairing, Registration, Series
 from realtime import clock, notify, rooms
 from realtime.ids import encode
 
@@ -118,6 +118,9 @@ def _hand_on_event(member: Member, pk: int) -> tuple[Event, Member | None]:
 def _make_nameless(member: Member) -> None:
     """Parties of the past keep their size; nobody is named in them by this member, and the member in nobody's."""
     mine = Registration.objects.filter(member=member)
+    EndedParty.objects.filter(
+        registration__in=mine
+    ).delete()  # a call-off that is taken back brings nobody back who left
     theirs_to_name = Attendee.objects.filter(Q(member=None) | Q(member=member), registration__in=mine)
     theirs_to_name.update(name="", age=None, child=None)
     Attendee.objects.filter(member=member).update(name="", age=None, member=None)

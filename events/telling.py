@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from django.conf import settings
 from django.urls import reverse
 
+from community.models import Member
 from events import calendars
 from events.models import Event, Registration
 from events.pools import pools_of
@@ -15,26 +17,48 @@ from realtime import clock, keys, live, notify
 
 CANCEL, ANSWER = "registration.cancel", "registration.answer"  # what the key in a mail is good for
 WITH_CANCEL_LINK = {"event_registered", "event_accepted", "event_waiting"}
+WITH_ANSWER_LINK = {"event_offered", "event_restored"}
+
+
+def people_of(registration: Registration) -> list[Member]:
+    """Who hears of it: who registered, and every member named in the party. One query at most."""
+    people = {attendee.member for attendee in registration.live} | {registration.member}
+    return sorted((person for person in people if person is not None), key=lambda person: person.pk)
+
+
+def claim_of(kind: str, registration: Registration, versions: tuple[int, int], person: Member) -> str:
+    """What makes a mail the only one of its kind: to whom, of which version of the registration and of its event."""
+    of_party, of_event = versions
+    return f"{kind}:{registration.public_id}:{of_party}:{of_event}:{person.public_id}"
 
 
 def tell(
-    registration: Registration, kind: str, *, calendar: str | None = None, again: str = "", **context: Any
+    registration: Registration,
+    kind: str,
+    *,
+    calendar: str | None = None,
+    again: str = "",
+    only: Collection[int] | None = None,
+    **context: Any,
 ) -> None:
     """Mail `kind` to who registered and to every member named in the party, each once a version, in their language.
 
-    `again` makes it another mail than the one of that version before.
+    `again` makes it another mail than the one of that version before; `only` names the members who get it.
     """
     event = registration.event
     attendees = registration.live
-    people = {attendee.member for attendee in attendees if attendee.member} | {registration.member}
+    versions = registration.version, event.version
     path = reverse("registration", args=[registration.pk])
+    is_asked = kind in WITH_ANSWER_LINK and registration.state == Registration.State.OFFERED
     may_cancel = kind in WITH_CANCEL_LINK and registration.event.over_at is not None
-    for person in sorted((p for p in people if p is not None), key=lambda p: p.pk):
+    for person in people_of(registration):
+        if only is not None and person.pk not in only:
+            continue
         notify.put(
             kind,
             to=person.email,
             language=person.language,
-            claim=f"{kind}:{registration.public_id}:{registration.version}:{event.version}:{person.public_id}{again}",
+            claim=claim_of(kind, registration, versions, person) + again,
             context={
                 "event": event,
                 "registration": registration,
@@ -46,9 +70,7 @@ def tell(
                 "cancel_url": _cancel_url(registration)
                 if may_cancel and person == registration.member
                 else "",
-                "answer_url": _answer_url(registration)
-                if kind == "event_offered" and person == registration.member
-                else "",
+                "answer_url": _answer_url(registration) if is_asked and person == registration.member else "",
                 **context,
             },
             member=person,

@@ -16,6 +16,7 @@ urlpatterns = [
     path("events/<id:pk>/copy/", host_views.event_copy, name="event_copy"),
     path("events/<id:pk>/discard/", host_views.event_discard, name="event_discard"),
     path("events/<id:pk>/call-off/", host_views.event_call_off, name="event_call_off"),
+    path("events/<id:pk>/restore/", host_views.event_restore, name="event_restore"),
     path("events/<id:pk>/register/", views.event_register, name="event_register"),
     path("registrations/<id:pk>/", views.registration_page, name="registration"),
     path("registrations/<id:pk>/party/", views.registration_party, name="registration_party"),
@@ -34,6 +35,7 @@ api = [
     path("events/", gatherings.EventList.as_view(), name="api_events"),
     path("events/<id:pk>/", gatherings.EventDetail.as_view(), name="api_event"),
     path("events/<id:pk>/cancel/", gatherings.EventCancel.as_view(), name="api_event_cancel"),
+    path("events/<id:pk>/restore/", gatherings.EventRestore.as_view(), name="api_event_restore"),
     path(
         "events/<id:pk>/registrations/", parties.EventRegistrations.as_view(), name="api_event_registrations"
     ),

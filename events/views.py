@@ -22,7 +22,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from community import households, matching, members, texts
 from community.models import Centre, Circle, Member
-from events import calendars, registration, seats, tickets, waiting
+from events import calendars, registration, seats, tickets, undoing, waiting
 from events.access import event_for, registration_for, standing_at
 from events.forms import PartyForm, SearchForm
 from events.models import Attendee, Event, Registration
@@ -388,6 +388,7 @@ def _event_page(
         "partners": event.partner_centres.all(),
         "runs": standing.runs,
         "at_door": standing.at_door,
+        "call_off": undoing.open_for(event),
         "dates": _dates_of(reader, event),
         "now": clock.now(),
         "in_room": standing.in_room,

@@ -1,5 +1,6 @@
 """Rows of gatherings: events and series, places and parties, the door."""
 
+from events.models.calloff import CallOff, EndedParty
 from events.models.details import Details
 from events.models.door import DoorHelper, Gate, GatePairing, Scan
 from events.models.event import Event, Pool
@@ -10,9 +11,11 @@ from events.models.series import Series
 __all__ = [
     "Attendee",
     "CalendarFeed",
+    "CallOff",
     "Claim",
     "Details",
     "DoorHelper",
+    "EndedParty",
     "Event",
     "Gate",
     "GatePairing",

@@ -15,7 +15,7 @@ from django.db import close_old_connections
 from community import exports, personal_fields, privacy
 from config import sessions
 from config.sqlite.base import truncate_log
-from events import series, waiting
+from events import series, undoing, waiting
 from realtime import notify
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ def table() -> list[Sweep]:
     return [
         Sweep(notify.send_due, 0.5),
         Sweep(waiting.expire_offers, 2),
+        Sweep(undoing.let_go, 60),
         Sweep(series.extend_series, 3600),
         Sweep(sessions.end_over, 60),
         Sweep(exports.make_due, 2),

@@ -13,7 +13,7 @@ from django.test import Client
 
 from community import circles, households, privacy, roles
 from community.models import Erasure, Member, Role
-from events import checkin, desk, hosting, letters, registration, waiting
+from events import checkin, desk, hosting, letters, registration, undoing, waiting
 from events.checkin import DeviceClock
 from events.models import Registration
 from events.registration import Person, register
@@ -82,6 +82,8 @@ def every_mail() -> None:
     letters.write(host, event.pk, "waiting", "See you soon", uuid4())
     hosting.change(host, event.pk, {"title": "Another name", "venue": "Elsewhere"}, event.version)
     hosting.call_off(host, event.pk, "Storm")
+    Mail.objects.filter(kind="event_called_off").update(state=Mail.State.SENT)
+    undoing.restore(host, event.pk)
     circle = make_circle(host=host, join="request")
     circles.join(ana, circle.pk)
     circles.accept(host, circle.pk, ana.pk)
