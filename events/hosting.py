@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from community import members
 from community.models import Centre, Circle, CircleMembership, Interest, Member, Place, Profile, Role
 from events import calendars, registration, series, undoing
-from events.access import event_for, may_run
+from events.access import event_for, may_lead, may_run
 from events.holidays import COUNTRIES
 from events.models import Event, Pool, Series
 from events.models.details import Details
@@ -181,6 +181,8 @@ def copy(member: Member, event_id: int) -> Event:
 def discard(member: Member, event_id: int) -> None:
     """Throw a draft away. Raises Event.DoesNotExist, PermissionDenied, ValidationError closed: it was published."""
     event = _to_run(member, event_id)
+    if not may_lead(member, event):
+        raise PermissionDenied(_("Only the host and the centre's staff can do this."))
     if event.state != Event.State.DRAFT or event.registrations.exists():
         raise ValidationError(_("Only a draft can be thrown away. Call the event off."), code="closed")
     event.delete()

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from events import desk_urls, door_urls, host_views, views
+from events import cohost_views, desk_urls, door_urls, host_views, views
 from events.api import gatherings, parties
 
 urlpatterns = [
@@ -15,6 +15,7 @@ urlpatterns = [
     path("events/<id:pk>/edit/", host_views.event_edit, name="event_edit"),
     path("events/<id:pk>/copy/", host_views.event_copy, name="event_copy"),
     path("events/<id:pk>/discard/", host_views.event_discard, name="event_discard"),
+    path("events/<id:pk>/hosts/", cohost_views.event_hosts, name="event_hosts"),
     path("events/<id:pk>/call-off/", host_views.event_call_off, name="event_call_off"),
     path("events/<id:pk>/restore/", host_views.event_restore, name="event_restore"),
     path("events/<id:pk>/register/", views.event_register, name="event_register"),

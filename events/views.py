@@ -22,11 +22,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from community import households, matching, members, texts
 from community.models import Centre, Circle, Member
-from events import calendars, registration, seats, tickets, undoing, waiting
+from events import calendars, cohosts, registration, seats, tickets, undoing, waiting
 from events.access import event_for, registration_for, standing_at
 from events.forms import PartyForm, SearchForm
 from events.models import Attendee, Event, Registration
-from events.models.event import totals_of_events
+from events.models.event import hosted_by, totals_of_events
 from events.models.registration import LIVE
 from realtime import clock
 from realtime.models import MailedKey
@@ -143,7 +143,7 @@ def my_events(request: HttpRequest) -> HttpResponse:
     shown = Q(state__in=LIVE) | Q(event__state=Event.State.CANCELLED, member=member)
     rows = Registration.objects.filter(shown, pk__in=by_me.union(named))  # from the member's own few rows
     rows = rows.filter(event__in=Event.objects.upcoming().values("pk"))
-    hosting = Event.objects.filter(host=member).exclude(state=Event.State.CANCELLED)
+    hosting = Event.objects.filter(hosted_by(member)).exclude(state=Event.State.CANCELLED)
     context = {
         "nav": "events",
         "coming": rows.select_related("event__place", "member").order_by("event__starts_at", "pk")[:100],
@@ -386,7 +386,9 @@ def _event_page(
         "mine_attendees": mine.live if mine else [],
         "form": form,
         "partners": event.partner_centres.all(),
+        "hosts": cohosts.hosts_of(event),
         "runs": standing.runs,
+        "leads": standing.leads,
         "at_door": standing.at_door,
         "call_off": undoing.open_for(event),
         "dates": _dates_of(reader, event),

@@ -121,6 +121,7 @@ def _bodies(people: dict[str, Member]) -> dict[str, dict[str, Any]]:
         "POST /api/v1/blocks/": {"member": "{fellow}"},
         "POST /api/v1/reports/": {"room": "{room}", "member": "{fellow}", "reason": "rude"},
         "POST /events/{event}/guests/helpers/": {"who": people["member"].email},
+        "POST /events/{event}/hosts/": {"who": people["member"].email},
         "POST /events/{event}/guests/letter/": {"to": "coming", "text": "Hello", "key": str(uuid4())},
         "POST /events/{event}/guests/scan/": {"form": "x", "do": "in:{registration}.1"},
         "POST /events/{event}/guests/gates/": {"gate": "{gate}"},

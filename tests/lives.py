@@ -17,7 +17,7 @@ from community import audit, households, personal_fields, privacy, sign_ins
 from community.models import Circle, CircleMembership, Consent, Export, Member, Role
 from config.models import IdempotentAnswer
 from events import gates, hosting
-from events.models import DoorHelper, Event, Gate, GatePairing, Scan, Series
+from events.models import CoHost, DoorHelper, Event, Gate, GatePairing, Scan, Series
 from events.registration import Person, register
 from realtime import blocks, chat, clock, direct, keys, notify, reports, rooms
 from realtime.models import Mail, Showing
@@ -141,6 +141,7 @@ def _events(member: Member, circle: Circle) -> Event:
         slots=1,
     )
     DoorHelper.objects.create(event=event, member=member, named_by=member)
+    CoHost.objects.create(event=make_event(), member=member)
     _called_off(member)
     gates.pair(member, event.pk)
     return event

@@ -1,6 +1,7 @@
 """Rows of gatherings: events and series, places and parties, the door."""
 
 from events.models.calloff import CallOff, EndedParty
+from events.models.cohost import CoHost
 from events.models.details import Details
 from events.models.door import DoorHelper, Gate, GatePairing, Scan
 from events.models.event import Event, Pool
@@ -13,6 +14,7 @@ __all__ = [
     "CalendarFeed",
     "CallOff",
     "Claim",
+    "CoHost",
     "Details",
     "DoorHelper",
     "EndedParty",
