@@ -16,7 +16,7 @@ from events.seats import people_waiting
 from realtime import clock, keys, live, notify
 
 CANCEL, ANSWER = "registration.cancel", "registration.answer"  # what the key in a mail is good for
-WITH_CANCEL_LINK = {"event_registered", "event_accepted", "event_waiting"}
+WITH_CANCEL_LINK = {"event_registered", "event_accepted", "event_waiting", "event_moved"}
 WITH_ANSWER_LINK = {"event_offered", "event_restored"}
 
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from events import cohost_views, desk_urls, door_urls, host_views, views
+from events import cohost_views, desk_urls, door_urls, host_views, moving_views, views
 from events.api import gatherings, parties
 
 urlpatterns = [
@@ -23,6 +23,7 @@ urlpatterns = [
     path("registrations/<id:pk>/party/", views.registration_party, name="registration_party"),
     path("registrations/<id:pk>/offer/", views.registration_offer, name="registration_offer"),
     path("registrations/<id:pk>/cancel/", views.registration_cancel, name="registration_cancel"),
+    path("registrations/<id:pk>/move/", moving_views.registration_move, name="registration_move"),
     path("events/<id:pk>.ics", views.event_ics, name="event_ics"),
     path("circles/<slug:slug>.ics", views.circle_ics, name="circle_ics"),
     path("centres/<slug:slug>.ics", views.centre_ics, name="centre_ics"),
@@ -41,6 +42,7 @@ api = [
         "events/<id:pk>/registrations/", parties.EventRegistrations.as_view(), name="api_event_registrations"
     ),
     path("registrations/<id:pk>/", parties.RegistrationDetail.as_view(), name="api_registration"),
+    path("registrations/<id:pk>/move/", parties.RegistrationMove.as_view(), name="api_registration_move"),
     path("registrations/<id:pk>/accept/", parties.OfferAccept.as_view(), name="api_offer_accept"),
     path("registrations/<id:pk>/decline/", parties.OfferDecline.as_view(), name="api_offer_decline"),
     path("series/", gatherings.SeriesList.as_view(), name="api_series_list"),

@@ -105,6 +105,8 @@ def _bodies(people: dict[str, Member]) -> dict[str, dict[str, Any]]:
         "PATCH /api/v1/events/{event}/": {"title": "Feast"},
         "POST /api/v1/events/{event}/cancel/": {"reason": "Rain"},
         "POST /api/v1/events/{event}/registrations/": {"party": [{}]},
+        "POST /registrations/{registration}/move/": {"event": "{event}"},
+        "POST /api/v1/registrations/{registration}/move/": {"event": "{event}"},
         "PATCH /api/v1/registrations/{registration}/": {"party": [{}]},
         "POST /api/v1/series/": event | {"rrule": "FREQ=WEEKLY;COUNT=3"},
         "PATCH /api/v1/series/{series}/": {"scope": "all", "changes": {"title": "Feast"}, "dry_run": True},

@@ -294,6 +294,12 @@ class PartyIn(serializers.Serializer[Any]):
         ]
 
 
+class MoveIn(serializers.Serializer[Any]):
+    """Where a party goes."""
+
+    event = IdField()
+
+
 def events_data(request: Request, events: Sequence[Event]) -> list[dict[str, Any]]:
     """Events as the API answers them. Two queries for any number, after `for_list` with interests."""
     places = seats.places_of(events)

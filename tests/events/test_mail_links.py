@@ -13,7 +13,7 @@ from django.test import Client
 
 from community import circles, households, privacy, roles
 from community.models import Erasure, Member, Role
-from events import checkin, cohosts, desk, hosting, letters, registration, undoing, waiting
+from events import checkin, cohosts, desk, hosting, letters, moving, registration, undoing, waiting
 from events.checkin import DeviceClock
 from events.models import Registration
 from events.registration import Person, register
@@ -79,6 +79,8 @@ def every_mail() -> None:
     registration.cancel(ana, first.pk)
     assert waits.state == "waiting"
     line()
+    other = register(make_member(), make_event(host=host).pk, [ME])
+    moving.move(host, other.pk, make_event(host=host).pk)
     cohosts.name(make_manager(event.centre), event.pk, ana.email)
     letters.write(host, event.pk, "waiting", "See you soon", uuid4())
     hosting.change(host, event.pk, {"title": "Another name", "venue": "Elsewhere"}, event.version)
