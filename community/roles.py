@@ -40,7 +40,7 @@ TABLE = (
         (
             gettext_lazy("Create events, meetups and circles."),
             gettext_lazy("See who comes to their own events, write their guest list, open their door."),
-            gettext_lazy("Name helpers for their own door."),
+            gettext_lazy("Name who hosts with them, and helpers for their own door."),
         ),
     ),
     Task(

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from django.db.models import Exists, Q, QuerySet
 
-from community.models import Member, Role
-from events.models import DoorHelper, Event, Registration, Series
+from community.models import Member
+from events.models import CoHost, DoorHelper, Event, Registration, Series
+from events.models.event import at_desk_of, run_by
 from realtime import keys
 from realtime.ids import decode
 from realtime.models import Participant
@@ -74,21 +75,28 @@ def is_named(member: Member, registration: Registration) -> bool:
 
 
 def may_run(member: Member | None, event: Event) -> bool:
-    """The member may change the event: its host, or staff of its centre or of a partner centre. At most one query."""
+    """The member may change the event: who hosts it, or staff of its centre or of a partner centre. At most one query."""
     if member is None:
         return False
-    if event.host_id == member.pk:
-        return True
-    partners = Event.partner_centres.through.objects.filter(event=event).values("centre")
-    return Role.objects.filter(Q(centre=event.centre_id) | Q(centre__in=partners), member=member).exists()
+    return event.host_id == member.pk or Event.objects.filter(run_by(member), pk=event.pk).exists()
+
+
+def may_lead(member: Member, event: Event) -> bool:
+    """The member may say who hosts the event: its host, or staff as in `may_run`. At most one query."""
+    return event.host_id == member.pk or Event.objects.filter(_desk_of(member), pk=event.pk).exists()
 
 
 def may_run_series(member: Member, series: Series) -> bool:
-    """As `may_run`, for a series."""
+    """As `may_run`, for a series: who hosts one date of it alone may not. At most two queries."""
+    return may_lead_series(member, series) or CoHost.objects.filter(series=series, member=member).exists()
+
+
+def may_lead_series(member: Member, series: Series) -> bool:
+    """As `may_lead`, for a series."""
     if series.host_id == member.pk:
         return True
-    partners = Series.partner_centres.through.objects.filter(series=series).values("centre")
-    return Role.objects.filter(Q(centre=series.centre_id) | Q(centre__in=partners), member=member).exists()
+    partners = Series.partner_centres.through.objects.values("series")
+    return Series.objects.filter(at_desk_of(member, partners), pk=series.pk).exists()
 
 
 def may_door(member: Member | None, event: Event) -> bool:
@@ -100,43 +108,42 @@ def may_door(member: Member | None, event: Event) -> bool:
 
 def may_moderate(member: Member, room_id: int) -> bool:
     """The member looks after an event's room: who runs the event. One query."""
-    return Event.objects.filter(_run_by(member), room=room_id).exists()
+    return Event.objects.filter(run_by(member), room=room_id).exists()
 
 
 def rooms_run_by(member: Member) -> QuerySet[Event, int | None]:
     """The ids of the rooms of the events the member runs."""
-    return Event.objects.filter(_run_by(member), room__isnull=False).values_list("room", flat=True)
+    return Event.objects.filter(run_by(member), room__isnull=False).values_list("room", flat=True)
 
 
-def _run_by(member: Member) -> Q:
-    desks = Role.objects.filter(member=member).values("centre")
-    shared = Event.partner_centres.through.objects.filter(centre__in=desks).values("event")
-    return Q(host=member) | Q(centre__in=desks) | Q(pk__in=shared)
+def _desk_of(member: Member) -> Q:
+    return at_desk_of(member, Event.partner_centres.through.objects.values("event"))
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What a reader is to an event: `may_run`, `may_door`, and whether they are in its room or stepped out of it."""
+    """What a reader is to an event: `may_run`, `may_door`, `may_lead`, and whether they are in its room or stepped out of it."""
 
     runs: bool
     at_door: bool
     in_room: bool
     has_stepped_out: bool = False
+    leads: bool = False
 
 
 def standing_at(member: Member | None, event: Event) -> Standing:
     """All of it in one query; none for who is not signed in."""
     if member is None:
         return Standing(runs=False, at_door=False, in_room=False)
-    partners = Event.partner_centres.through.objects.filter(event=event).values("centre")
-    desk = Role.objects.filter(Q(centre=event.centre_id) | Q(centre__in=partners), member=member)
+    run = Event.objects.filter(run_by(member), pk=event.pk)
+    lead = Event.objects.filter(_desk_of(member), pk=event.pk)
     helps = DoorHelper.objects.filter(event=event, member=member)
     here = Participant.objects.filter(room=event.room_id, member=member.pk, left_seq=None)
     out = Participant.objects.filter(room=event.room_id, member=member.pk, out=Participant.Out.OWN)
-    rows = Member.objects.values_list(Exists(desk), Exists(helps), Exists(here), Exists(out))
-    at_desk, helping, in_room, is_out = rows.get(pk=member.pk)
-    runs = event.host_id == member.pk or bool(at_desk)
-    return Standing(runs, runs or bool(helping), in_room=bool(in_room), has_stepped_out=bool(is_out))
+    rows = Member.objects.values_list(Exists(run), Exists(lead), Exists(helps), Exists(here), Exists(out))
+    runs, leads, helping, in_room, is_out = map(bool, rows.get(pk=member.pk))
+    leads = leads or event.host_id == member.pk
+    return Standing(runs, runs or helping, in_room=in_room, has_stepped_out=is_out, leads=leads)
 
 
 def may_follow(member: Member, topic: str) -> bool:

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from community.models import Centre, Circle, Member
 from events.models import CalendarFeed, Event, Registration
-from events.models.event import EventQuerySet
+from events.models.event import EventQuerySet, hosted_by
 from events.models.registration import COMING
 from realtime import clock
 from realtime.ids import decode
@@ -109,7 +109,7 @@ def of_member(member: Member) -> Feed:
     )
     mine = _feed().exclude(state=Event.State.DRAFT)
     found = (
-        mine.filter(host=member)
+        mine.filter(hosted_by(member))
         | mine.filter(pk__in=comes)
         | mine.filter(pk__in=made)
         | mine.filter(pk__in=called_off)

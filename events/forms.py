@@ -186,7 +186,6 @@ class SearchForm(forms.Form):
 
     def found_in(self, events: EventQuerySet) -> EventQuerySet:
         """`events` narrowed to what was asked for, in order of time. A field that is wrong narrows nothing."""
-        said = self.cleaned_data
         first, last = self.days()
         past = first is not None and first < today()
         events = events.order_by("starts_at", "pk") if past else events.upcoming()
@@ -196,6 +195,11 @@ class SearchForm(forms.Form):
             events = events.filter(
                 starts_at__lt=timezone.make_aware(datetime.combine(last + timedelta(days=1), time()))
             )
+        return self.narrowed(events)
+
+    def narrowed(self, events: EventQuerySet) -> EventQuerySet:
+        """`events` narrowed to all that was asked for but the days."""
+        said = self.cleaned_data
         if said.get("town"):
             events = events.near(said["town"].lat, said["town"].lon, said.get("km") or 20)
         if said.get("interest"):

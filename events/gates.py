@@ -111,13 +111,12 @@ def close_all(event_id: int | None = None) -> int:
     return Gate.objects.filter(closed_at=None, **of).exclude(digest=None).update(closed_at=clock.now())
 
 
-def name_helper(member: Member, event_id: int, who: str) -> DoorHelper:
-    """Let somebody help at the door: somebody who comes, by name, or by e-mail a member who comes or is of the event's
-    centre; for its staff any member. So nobody finds out by asking who has an account. Twice is once.
+def person_for(member: Member, event: Event, who: str) -> Member:
+    """Whom somebody who runs the event means: somebody who comes, by name, or by e-mail a member who comes or is of the
+    event's centre; for its staff any member. So nobody finds out by asking who has an account.
 
-    Raises Event.DoesNotExist, PermissionDenied, ValidationError on `who` when nobody or more than one fits.
+    Two queries. Raises ValidationError on `who` when nobody or more than one fits.
     """
-    event = _run_by(member, event_id)
     wanted = who.strip()
     coming = Attendee.objects.filter(event=event, is_live=True).exclude(member=None).values("member")
     near = Q(pk__in=coming) | Q(profile__centre=event.centre_id)
@@ -129,16 +128,26 @@ def name_helper(member: Member, event_id: int, who: str) -> DoorHelper:
         raise ValidationError(
             {"who": _("We found nobody, or more than one person. Try their e-mail address.")}
         )
+    return found[0]
+
+
+def name_helper(member: Member, event_id: int, who: str) -> DoorHelper:
+    """Let somebody help at the door: whom `person_for` finds. Twice is once.
+
+    Raises Event.DoesNotExist, PermissionDenied, ValidationError on `who` when nobody or more than one fits.
+    """
+    event = _run_by(member, event_id)
+    person = person_for(member, event, who)
     try:
         with transaction.atomic():
             helper, is_new = DoorHelper.objects.get_or_create(
-                event=event, member=found[0], defaults={"named_by": member}
+                event=event, member=person, defaults={"named_by": member}
             )
             if is_new:
-                _note(audit.Action.ROLE_GRANTED, member, found[0], event)
+                _note(audit.Action.ROLE_GRANTED, member, person, event)
             return helper
     except IntegrityError:  # named by somebody else at the same moment
-        return DoorHelper.objects.get(event=event, member=found[0])
+        return DoorHelper.objects.get(event=event, member=person)
 
 
 def _note(action: audit.Action, member: Member, helper: Member, event: Event) -> None:

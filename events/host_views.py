@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from community import members
 from community.models import Member
-from events import hosting, rescheduling, series
+from events import hosting, rescheduling, series, undoing
 from events.access import event_for, may_run
 from events.forms import CallOffForm, today
 from events.host_forms import EventForm, WhenForm
@@ -129,12 +129,28 @@ def event_call_off(request: HttpRequest, pk: int) -> HttpResponse:
         except ValidationError as refused:
             put(form, refused)
         else:
-            messages.success(request, _("It is called off. Everybody who wanted to come is told."))
+            messages.success(request, _("It is called off. For ten minutes you can undo that here."))
             return redirect(event)
     people = sum(event.registrations.live().values_list("party_size", flat=True))
     status = 409 if request.method == "POST" else 200
     context = {"nav": "events", "event": event, "form": form, "people": people}
     return render(request, "events/call_off.html", context, status=status)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def event_restore(request: HttpRequest, pk: int) -> HttpResponse:
+    """Take a call-off back; asked for by itself, it is the event's page."""
+    member = member_of(request)
+    event = _run_by(member, pk)
+    if request.method == "POST":
+        try:
+            undoing.restore(member, pk)
+        except ValidationError as refused:
+            messages.error(request, refused.messages[0])
+        else:
+            messages.success(request, _("It takes place after all. Everybody has their place back."))
+    return redirect(event)
 
 
 def _run_by(member: Member, pk: int) -> Event:

@@ -16,8 +16,8 @@ from django.utils.translation import gettext_lazy
 
 from community import members
 from community.models import Centre, Circle, CircleMembership, Interest, Member, Place, Profile, Role
-from events import calendars, questions, registration, series
-from events.access import event_for, may_run
+from events import calendars, questions, registration, series, undoing
+from events.access import event_for, may_lead, may_run
 from events.holidays import COUNTRIES
 from events.models import Event, Pool, Series
 from events.models.details import Details
@@ -190,6 +190,8 @@ def copy(member: Member, event_id: int) -> Event:
 def discard(member: Member, event_id: int) -> None:
     """Throw a draft away. Raises Event.DoesNotExist, PermissionDenied, ValidationError closed: it was published."""
     event = _to_run(member, event_id)
+    if not may_lead(member, event):
+        raise PermissionDenied(_("Only the host and the centre's staff can do this."))
     if event.state != Event.State.DRAFT or event.registrations.exists():
         raise ValidationError(_("Only a draft can be thrown away. Call the event off."), code="closed")
     event.delete()
@@ -244,6 +246,8 @@ def change(member: Member, event_id: int, changes: Plan, version: int | None = N
 def call_off(member: Member, event_id: int, reason: str = "") -> Event:
     """Call an event off: everybody who registered or waits is told why; all places are free. Once only.
 
+    For ten minutes `undoing.restore` takes it back; the mails wait as long, unless the event begins soon.
+
     Raises Event.DoesNotExist, PermissionDenied, ValidationError too_late.
     """
     event = event_for(member, event_id, lock=True)
@@ -253,7 +257,7 @@ def call_off(member: Member, event_id: int, reason: str = "") -> Event:
         return event
     if event.is_over:
         raise ValidationError(_("This event is over."), code="too_late")
-    strike(event, reason)
+    strike(event, reason, may_undo=True)
     return event
 
 
@@ -288,18 +292,21 @@ def apply(event: Event, changes: Plan, member: Member) -> list[Change]:
     return told
 
 
-def strike(event: Event, reason: str) -> None:
-    """Call a locked event off, whoever decided it."""
+def strike(event: Event, reason: str, *, may_undo: bool = False) -> None:
+    """Call a locked event off, whoever decided it; with `may_undo` it can be taken back for a while."""
     event.state = Event.State.CANCELLED
     event.cancel_reason = reason.strip()[:500]
     event.version += 1
     event.sequence += 1
     event.updated_at = clock.now()
     event.save(update_fields=["state", "cancel_reason", "version", "sequence", "updated_at"])
-    for row in event.registrations.live().select_related("member").order_by("pk"):
+    rows = list(event.registrations.live().select_related("member").order_by("pk"))
+    for row in rows:
         row.event = event
         calendar = calendars.invitation(event, cancelled=True)
         tell(row, "event_called_off", calendar=calendar, reason=event.cancel_reason)
+    if may_undo:
+        undoing.remember(event, rows)
     registration.release_all(event)
 
 

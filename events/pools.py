@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from community.models import Member
-from events.models import Answers, Attendee, Claim, Event, Pool, Registration
+from events.models import Answers, Attendee, Claim, CoHost, Event, Pool, Registration
 from realtime import clock, rooms
 from realtime.models import Room
 
@@ -92,17 +92,22 @@ def enter(registration: Registration) -> None:
     if event.room_id is None:
         event.room = rooms.open(Room.Kind.EVENT, event.title, event.get_absolute_url(), event.titles)
         Event.objects.filter(pk=event.pk).update(room=event.room)
-        members = [event.host, *members]
+        members = [event.host, *Member.objects.filter(pk__in=_cohosts(event)).order_by("pk"), *members]
     assert event.room_id is not None
     rooms.enter_all(event.room_id, members)
 
 
 def leave(event: Event, members: Iterable[int]) -> None:
-    """These are no longer in the event's room; its host always is."""
+    """These are no longer in the event's room; who hosts it always is."""
     if event.room is None:
         return
-    for member in Member.objects.filter(pk__in=members).exclude(pk=event.host_id).order_by("pk"):
+    gone = Member.objects.filter(pk__in=members).exclude(pk=event.host_id).exclude(pk__in=_cohosts(event))
+    for member in gone.order_by("pk"):
         rooms.leave(event.room, member)
+
+
+def _cohosts(event: Event) -> QuerySet[CoHost, int]:
+    return CoHost.objects.at(event).values_list("member", flat=True)
 
 
 def release(registration: Registration, state: Registration.State = State.CANCELLED) -> None:

@@ -5,14 +5,24 @@ from datetime import timedelta
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils.translation import gettext, gettext_lazy, override
 
 from community import households, members
 from community.models import Member, Role
 from community.privacy import Duty
 from events import hosting, registration
-from events.models import Answers, Attendee, Event, Gate, GatePairing, Registration, Series
+from events.models import (
+    Answers,
+    Attendee,
+    CoHost,
+    EndedParty,
+    Event,
+    Gate,
+    GatePairing,
+    Registration,
+    Series,
+)
 from events.models.registration import FORGOTTEN
 from realtime import clock, notify, rooms
 from realtime.ids import encode
@@ -21,15 +31,22 @@ NAMES_KEPT = timedelta(days=365)
 ANSWERS_KEPT = timedelta(days=14)
 PAIRING_KEPT = timedelta(days=1)
 PASSES_ON = gettext_lazy("The manager of its centre becomes its host.")
+STAYS = gettext_lazy("Who hosts it with you becomes its host.")
 CALLED_OFF = gettext_lazy("It is called off: its centre has nobody who could take it over.")
 
 
 def duties(member: Member) -> list[Duty]:
-    """The coming events the member hosts, and what becomes of each. At most one query more than there are centres."""
+    """The coming events the member hosts, and what becomes of each. At most two queries more than there are centres."""
+    beside = Q(event=OuterRef("pk")) | Q(series=OuterRef("series"))
+    others = CoHost.objects.filter(beside, member__is_active=True).exclude(member=member)
     coming = Event.objects.filter(host=member, state=Event.State.PUBLISHED).upcoming()
+    shared = set(coming.filter(Exists(others)).values_list("pk", flat=True))
     heirs: dict[int, Member | None] = {}
     found = []
     for event in coming:
+        if event.pk in shared:
+            found.append(Duty(event.text("title"), event.get_absolute_url(), STAYS))
+            continue
         if event.centre_id not in heirs:
             heirs[event.centre_id] = _heir(event.centre_id, member)
         becomes = PASSES_ON if heirs[event.centre_id] else CALLED_OFF
@@ -75,6 +92,13 @@ def _heir(centre_id: int, member: Member) -> Member | None:
     return first.member if first else None
 
 
+def _heir_of(beside: QuerySet[CoHost], centre_id: int, member: Member) -> Member | None:
+    """Who hosted it with the member, the first named first; else as `_heir`. At most two queries."""
+    others = beside.filter(member__is_active=True).exclude(member=member).select_related("member")
+    first = others.order_by("named_at", "pk").first()
+    return first.member if first else _heir(centre_id, member)
+
+
 def _give_back(member: Member) -> None:
     """Cancel what is still to come, for the member's whole party; step out of the parties of others."""
     mine = Q(member=member) | Q(attendees__member=member, attendees__is_live=True)
@@ -88,7 +112,7 @@ def _give_back(member: Member) -> None:
 
 def _hand_on(member: Member) -> None:
     for meetup in Series.objects.filter(host=member):
-        heir = _heir(meetup.centre_id, member)
+        heir = _heir_of(CoHost.objects.filter(series=meetup), meetup.centre_id, member)
         ended = {} if heir else {"ended_at": meetup.ended_at or clock.now()}
         Series.objects.filter(pk=meetup.pk).update(host=heir or members.nobody(), **ended)
     passed: dict[Member, list[Event]] = {}
@@ -99,6 +123,9 @@ def _hand_on(member: Member) -> None:
             event, heir = _hand_on_event(member, pk)
         if heir is not None and event.state == Event.State.PUBLISHED and not event.is_over:
             passed.setdefault(heir, []).append(event)
+    CoHost.objects.filter(
+        Q(event__host=F("member")) | Q(series__host=F("member"))
+    ).delete()  # they are the host now
     for heir, events in passed.items():
         notify.mail(
             "event_inherited",
@@ -114,7 +141,7 @@ def _hand_on_event(member: Member, pk: int) -> tuple[Event, Member | None]:
     """Give one event to the heir, or call it off when there is none; in one transaction. (event as it was, heir)."""
     Event.objects.select_for_update().only("pk").get(pk=pk)
     event = Event.objects.select_related("place", "centre", "host", "room").get(pk=pk)
-    heir = _heir(event.centre_id, member)
+    heir = _heir_of(CoHost.objects.at(event), event.centre_id, member)
     if heir is None and event.state == Event.State.PUBLISHED and not event.is_over:
         with override(event.language):
             reason = gettext("The host is no longer here.")
@@ -127,7 +154,11 @@ def _hand_on_event(member: Member, pk: int) -> tuple[Event, Member | None]:
 
 def _make_nameless(member: Member) -> None:
     """Parties of the past keep their size; nobody is named in them by this member, and the member in nobody's."""
+    CoHost.objects.filter(member=member).delete()
     mine = Registration.objects.filter(member=member)
+    EndedParty.objects.filter(
+        registration__in=mine
+    ).delete()  # a call-off that is taken back brings nobody back who left
     theirs_to_name = Attendee.objects.filter(Q(member=None) | Q(member=member), registration__in=mine)
     theirs_to_name.update(name="", age=None, child=None)
     mine.update(more=0, wanted=None)

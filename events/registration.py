@@ -252,8 +252,6 @@ def release_all(event: Event) -> None:
     Registration.objects.filter(pk__in=ended).update(
         state=State.CANCELLED,
         offer_expires_at=None,
-        more=0,
-        wanted=None,
         min_serial=F("serial") + 1,
         version=F("version") + 1,
         changed_at=clock.now(),

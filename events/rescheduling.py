@@ -14,7 +14,7 @@ from community.models import Member
 from events import hosting, series
 from events.access import may_run_series, series_for
 from events.hosting import Plan, Recurrence
-from events.models import Event, Pool, Series
+from events.models import CoHost, Event, Pool, Series
 from realtime import clock
 
 SCOPES = ("this", "following", "all")
@@ -207,6 +207,8 @@ def _split(meetup: Series, pivot: Event) -> Series:
     rest.save(force_insert=True)
     rest.interests.set(interests)
     rest.partner_centres.set(partners)
+    for row in CoHost.objects.filter(series=meetup):
+        CoHost.objects.create(series=rest, member=row.member, named_by=row.named_by, named_at=row.named_at)
     meetup.rrule = series.ended_before(meetup.rrule, at)
     meetup.rdates = [day for day in meetup.rdates if datetime.fromisoformat(day) < at]
     meetup.ended_at = clock.now()

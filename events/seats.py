@@ -12,6 +12,7 @@ from events.models import Attendee, Event, Registration
 from events.models.registration import UNDECIDED
 
 State = Registration.State
+GROWING = Q(state=State.CONFIRMED, more__gt=0)  # they come, and wait for more places
 PLACES = Case(
     When(more__gt=0, then=F("more")), default=F("party_size")
 )  # what a row of the line stands there for
@@ -36,7 +37,7 @@ def places_of(events: Sequence[Event]) -> dict[int, Places]:
     """How full each event is, by its pk. One query, after `for_list`; two without."""
     counted: dict[tuple[int, str], int] = {}
     states = (State.WAITING, State.UNCONFIRMED, State.OFFERED, State.AWAITING_PAYMENT)
-    rows = Registration.objects.filter(Q(state__in=states) | Q(more__gt=0), event__in=events)
+    rows = Registration.objects.filter(Q(state__in=states) | GROWING, event__in=events)
     rows = rows.exclude(state=State.UNCONFIRMED, queued_at__isnull=False)  # those hold nothing yet
     for row in rows.values("event", "state").annotate(people=Sum(PLACES)).order_by():
         counted[row["event"], row["state"]] = row["people"]
@@ -63,7 +64,7 @@ def mine_of(member: Member | None, events: Sequence[Event]) -> dict[int, Registr
 
 def line_of(event: Event) -> QuerySet[Registration]:
     """Who waits, in no order: parties, and parties that come and wait for more places. No query of its own."""
-    return Registration.objects.filter(Q(state=State.WAITING) | Q(more__gt=0), event=event)
+    return Registration.objects.filter(Q(state=State.WAITING) | GROWING, event=event)
 
 
 def people_waiting(event: Event) -> int:
@@ -74,7 +75,7 @@ def people_waiting(event: Event) -> int:
 def undecided_at(event: Event) -> list[Registration]:
     """Who asks for a yes, then who waits or was offered places, each by when they came: the first hundred. Two queries, one without any."""
     rows = (
-        event.registrations.filter(Q(state__in=UNDECIDED) | Q(more__gt=0))
+        event.registrations.filter(Q(state__in=UNDECIDED) | GROWING)
         .select_related("member")
         .prefetch_related("attendees")
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -19,58 +20,76 @@ from realtime import clock, keys, live, notify
 CANCEL, ANSWER = "registration.cancel", "registration.answer"  # what the key in a mail is good for
 GUEST = "registration.guest"  # the same, any number of times: a guest has no other way in
 GUEST_READS = timedelta(days=1)  # after the event
-WITH_CANCEL_LINK = {"event_registered", "event_accepted", "event_waiting", "event_asked"}
+WITH_CANCEL_LINK = {"event_registered", "event_accepted", "event_waiting", "event_asked", "event_moved"}
+WITH_ANSWER_LINK = {"event_offered", "event_restored"}
+
+
+def people_of(registration: Registration) -> list[Member | Guest]:
+    """Who hears of it: who registered, and every member named in the party. One query at most."""
+    people = {attendee.member for attendee in registration.live} | {registration.member}
+    known = sorted((person for person in people if person is not None), key=lambda person: person.pk)
+    guest = registration.guest
+    return [*known, *([guest] if guest else [])]
+
+
+def whose(person: Member | Guest) -> str:
+    """What names a person in the claim of a mail."""
+    return person.public_id if isinstance(person, Member) else "guest"
+
+
+def claim_of(kind: str, registration: Registration, versions: tuple[int, int], person: Member | Guest) -> str:
+    """What makes a mail the only one of its kind: to whom, of which version of the registration and of its event."""
+    of_party, of_event = versions
+    return f"{kind}:{registration.public_id}:{of_party}:{of_event}:{whose(person)}"
 
 
 def tell(
-    registration: Registration, kind: str, *, calendar: str | None = None, again: str = "", **context: Any
+    registration: Registration,
+    kind: str,
+    *,
+    calendar: str | None = None,
+    again: str = "",
+    only: Collection[str] | None = None,
+    **context: Any,
 ) -> None:
     """Mail `kind` to who registered and to every member named in the party, each once a version, in their language.
 
-    `again` makes it another mail than the one of that version before.
+    `again` makes it another mail than the one of that version before; `only` says who gets it, as `whose` names them.
     """
     event = registration.event
-    attendees = registration.live
-    people = {attendee.member for attendee in attendees if attendee.member} | {registration.member}
+    versions = registration.version, event.version
+    is_asked = kind in WITH_ANSWER_LINK and registration.state == Registration.State.OFFERED
     may_cancel = kind in WITH_CANCEL_LINK and registration.event.over_at is not None
     said = {
         "event": event,
         "registration": registration,
-        "attendees": attendees,
+        "attendees": registration.live,
         "event_url": f"{settings.PUBLIC_URL}{event.get_absolute_url()}",
-        "calendar": calendars.invitation(event)
-        if calendar is None and registration.is_coming
-        else calendar or "",
     }
-    for person in sorted((p for p in people if p is not None), key=lambda p: p.pk):
-        is_mine = person.pk == registration.member_id
+    page = f"{settings.PUBLIC_URL}{reverse('registration', args=[registration.pk])}"
+    for person in people_of(registration):
+        if only is not None and whose(person) not in only:
+            continue
+        member = person if isinstance(person, Member) else None
+        is_mine = member is None or member.pk == registration.member_id
+        url = page if member else guest_url(registration)
         links = {
             "is_mine": is_mine,
-            "registration_url": f"{settings.PUBLIC_URL}{reverse('registration', args=[registration.pk])}",
-            "cancel_url": _cancel_url(registration) if may_cancel and is_mine else "",
-            "answer_url": _answer_url(registration) if kind == "event_offered" and is_mine else "",
+            "registration_url": url,
+            "cancel_url": (_cancel_url(registration) if member else url) if may_cancel and is_mine else "",
+            "answer_url": (_answer_url(registration) if member else url) if is_asked and is_mine else "",
         }
-        _put(kind, person, again, said | links | context)
-    if (guest := registration.guest) is not None:
-        url = guest_url(registration)
-        links = {"registration_url": url, "cancel_url": url if may_cancel else "", "answer_url": url}
-        _put(kind, guest, again, said | {"is_mine": True} | links | context)
-
-
-def _put(kind: str, person: Member | Guest, again: str, said: dict[str, Any]) -> None:
-    """One mail of `tell`. One query."""
-    row, event = said["registration"], said["event"]
-    member = person if isinstance(person, Member) else None
-    whose = member.public_id if member else "guest"
-    notify.put(
-        kind,
-        to=person.email,
-        language=person.language,
-        claim=f"{kind}:{row.public_id}:{row.version}:{event.version}:{whose}{again}",
-        context=said | {"person": person},
-        member=member,
-        calendar=said["calendar"],
-    )
+        notify.put(
+            kind,
+            to=person.email,
+            language=person.language,
+            claim=claim_of(kind, registration, versions, person) + again,
+            context=said | links | {"person": person} | context,
+            member=member,
+            calendar=calendars.invitation(event)
+            if calendar is None and registration.is_coming
+            else calendar or "",
+        )
 
 
 def guest_url(registration: Registration) -> str:

@@ -2,7 +2,15 @@
 
 from django.urls import path
 
-from events import desk_urls, door_urls, host_views, party_views, views
+from events import (
+    cohost_views,
+    desk_urls,
+    door_urls,
+    host_views,
+    moving_views,
+    party_views,
+    views,
+)
 from events.api import gatherings, parties
 
 urlpatterns = [
@@ -15,7 +23,9 @@ urlpatterns = [
     path("events/<id:pk>/edit/", host_views.event_edit, name="event_edit"),
     path("events/<id:pk>/copy/", host_views.event_copy, name="event_copy"),
     path("events/<id:pk>/discard/", host_views.event_discard, name="event_discard"),
+    path("events/<id:pk>/hosts/", cohost_views.event_hosts, name="event_hosts"),
     path("events/<id:pk>/call-off/", host_views.event_call_off, name="event_call_off"),
+    path("events/<id:pk>/restore/", host_views.event_restore, name="event_restore"),
     path("events/<id:pk>/register/", views.event_register, name="event_register"),
     path("events/<id:pk>/guest/", party_views.event_guest, name="event_guest"),
     path("registrations/<id:pk>/guest/", party_views.registration_guest, name="registration_guest"),
@@ -24,6 +34,7 @@ urlpatterns = [
     path("registrations/<id:pk>/offer/", views.registration_offer, name="registration_offer"),
     path("registrations/<id:pk>/decide/", party_views.registration_decide, name="registration_decide"),
     path("registrations/<id:pk>/cancel/", views.registration_cancel, name="registration_cancel"),
+    path("registrations/<id:pk>/move/", moving_views.registration_move, name="registration_move"),
     path("events/<id:pk>.ics", views.event_ics, name="event_ics"),
     path("circles/<slug:slug>.ics", views.circle_ics, name="circle_ics"),
     path("centres/<slug:slug>.ics", views.centre_ics, name="centre_ics"),
@@ -37,10 +48,12 @@ api = [
     path("events/", gatherings.EventList.as_view(), name="api_events"),
     path("events/<id:pk>/", gatherings.EventDetail.as_view(), name="api_event"),
     path("events/<id:pk>/cancel/", gatherings.EventCancel.as_view(), name="api_event_cancel"),
+    path("events/<id:pk>/restore/", gatherings.EventRestore.as_view(), name="api_event_restore"),
     path(
         "events/<id:pk>/registrations/", parties.EventRegistrations.as_view(), name="api_event_registrations"
     ),
     path("registrations/<id:pk>/", parties.RegistrationDetail.as_view(), name="api_registration"),
+    path("registrations/<id:pk>/move/", parties.RegistrationMove.as_view(), name="api_registration_move"),
     path("registrations/<id:pk>/accept/", parties.OfferAccept.as_view(), name="api_offer_accept"),
     path("registrations/<id:pk>/decline/", parties.OfferDecline.as_view(), name="api_offer_decline"),
     path("registrations/<id:pk>/approve/", parties.PartyApprove.as_view(), name="api_party_approve"),

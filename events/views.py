@@ -22,11 +22,21 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from community import households, matching, members, texts
 from community.models import Centre, Circle, Member
-from events import calendars, questions, registration, seats, tickets, waiting
+from events import (
+    calendars,
+    cohosts,
+    months,
+    questions,
+    registration,
+    seats,
+    tickets,
+    undoing,
+    waiting,
+)
 from events.access import event_for, registration_for, standing_at
-from events.forms import GuestForm, PartyForm, SearchForm
+from events.forms import GuestForm, PartyForm, SearchForm, today
 from events.models import Attendee, Event, Registration
-from events.models.event import totals_of_events
+from events.models.event import EventQuerySet, hosted_by, totals_of_events
 from events.models.registration import LIVE, UNDECIDED
 from realtime import clock
 from realtime.models import MailedKey
@@ -67,6 +77,8 @@ def event_list(request: HttpRequest) -> HttpResponse:
     form = SearchForm(asked)
     form.is_valid()
     shown = Event.objects.visible_to(reader).filter(state=Event.State.PUBLISHED)
+    if request.GET.get("month"):
+        return _month_page(request, form, shown)
     page = min(max(1, _number(request.GET.get("page", ""))), MOST_PAGES)
     found = form.found_in(shown).for_list()[(page - 1) * PAGE_SIZE : page * PAGE_SIZE + 1]
     events = list(found)
@@ -84,8 +96,32 @@ def event_list(request: HttpRequest) -> HttpResponse:
         "is_narrowed": any(value for name, value in request.GET.items() if name not in {"page", "km"}),
         "is_narrowed_more": any(request.GET.get(name) for name in MORE_FILTERS) or bool(form.errors),
         "may_publish": reader is not None and members.is_host(reader),
+        "this_month": f"{today():%Y-%m}",
     }
     return render(request, "events/list.html", context)
+
+
+def _month_page(request: HttpRequest, form: SearchForm, shown: EventQuerySet) -> HttpResponse:
+    """A month of what is on, the past of it too. At most seven queries for any number of events; one more near a town."""
+    reader = reader_of(request)
+    first = months.named(request.GET.get("month", ""), today())
+    events = list(form.narrowed(months.within(shown, first))[: months.MOST])
+    weeks = months.weeks(first, events, today())
+    context = {
+        "nav": "events",
+        "form": form,
+        "first": first,
+        "weeks": weeks,
+        "weekdays": months.weekdays(get_language() or "en"),
+        "count": sum(len(day.events) for week in weeks for day in week.days if day),
+        "mine": seats.mine_of(reader, events),
+        "previous": months.beside(first, -1),
+        "next": months.beside(first, 1),
+        "is_narrowed": any(value for name, value in request.GET.items() if name not in {"month", "km"}),
+        "is_narrowed_more": any(request.GET.get(name) for name in MORE_FILTERS) or bool(form.errors),
+        "may_publish": reader is not None and members.is_host(reader),
+    }
+    return render(request, "events/month.html", context)
 
 
 @require_GET
@@ -147,7 +183,7 @@ def my_events(request: HttpRequest) -> HttpResponse:
     shown = Q(state__in=LIVE) | Q(event__state=Event.State.CANCELLED, member=member)
     rows = Registration.objects.filter(shown, pk__in=by_me.union(named))  # from the member's own few rows
     rows = rows.filter(event__in=Event.objects.upcoming().values("pk"))
-    hosting = Event.objects.filter(host=member).exclude(state=Event.State.CANCELLED)
+    hosting = Event.objects.filter(hosted_by(member)).exclude(state=Event.State.CANCELLED)
     context = {
         "nav": "events",
         "coming": rows.select_related("event__place", "member").order_by("event__starts_at", "pk")[:100],
@@ -412,8 +448,11 @@ def event_shown(
         "form": form,
         "guest_form": guest_form or GuestForm(event=event),
         "partners": event.partner_centres.all(),
+        "hosts": cohosts.hosts_of(event),
         "runs": standing.runs,
+        "leads": standing.leads,
         "at_door": standing.at_door,
+        "call_off": undoing.open_for(event),
         "dates": _dates_of(reader, event),
         "now": clock.now(),
         "in_room": standing.in_room,

@@ -38,6 +38,11 @@ def use(action: str, row_id: int, secret: str) -> MailedKey:
     return key
 
 
+def extend(action: str, row_id: int, expires_at: datetime) -> int:
+    """The open keys for this action on this row are good until then. How many. One query."""
+    return MailedKey.objects.filter(action=action, row_id=row_id, used_at=None).update(expires_at=expires_at)
+
+
 def use_up(member: Any) -> int:
     """Every open key of the member does nothing any more: its mail is in a box that is not theirs. How many. One query."""
     return MailedKey.objects.filter(member=member, used_at=None).update(used_at=clock.now())

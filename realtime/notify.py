@@ -206,6 +206,25 @@ def forget_old() -> int:
     return Mail.objects.filter(old).exclude(to="").update(**NOTHING)
 
 
+def hold(claims: Collection[str], until: datetime) -> int:
+    """Mails of these claims, written in the caller's transaction, do not leave before `until`. How many. One query."""
+    return Mail.objects.filter(claim__in=claims, state=Mail.State.QUEUED).update(due_at=until)
+
+
+def withdraw(claims: Collection[str]) -> set[str]:
+    """Mails of these claims that have not begun to leave never leave. Gives the claims of the others: sent, or about to be.
+
+    One that is on its way at this moment arrives or does not, and is not tried again. Two queries, inside the caller's
+    transaction: no sweep takes one of them meanwhile.
+    """
+    rows = Mail.objects.filter(claim__in=claims).select_for_update().order_by("pk")
+    there = {row.claim: row for row in rows.only("pk", "claim", "state")}
+    open_states = (Mail.State.QUEUED, Mail.State.SENDING)
+    still_open = [row.pk for row in there.values() if row.state in open_states]
+    Mail.objects.filter(pk__in=still_open).update(state=Mail.State.DROPPED)
+    return {claim for claim, row in there.items() if row.state in (Mail.State.SENDING, Mail.State.SENT)}
+
+
 def take_back(claims: str) -> None:
     """Mails whose claim begins so are no longer true: sent or not, nothing of them stays."""
     Mail.objects.filter(claim__startswith=claims).delete()

@@ -16,8 +16,8 @@ from django.db.models import CharField, EmailField, JSONField, TextField
 from community import audit, households, personal_fields, privacy, sign_ins
 from community.models import Circle, CircleMembership, Consent, Export, Member, Role
 from config.models import IdempotentAnswer
-from events import gates
-from events.models import Answers, DoorHelper, Event, Gate, GatePairing, Scan, Series
+from events import gates, hosting
+from events.models import Answers, CoHost, DoorHelper, Event, Gate, GatePairing, Scan, Series
 from events.registration import Person, register
 from realtime import blocks, chat, clock, direct, keys, notify, reports, rooms
 from realtime.models import Mail, Showing
@@ -142,8 +142,17 @@ def _events(member: Member, circle: Circle) -> Event:
         slots=1,
     )
     DoorHelper.objects.create(event=event, member=member, named_by=member)
+    CoHost.objects.create(event=make_event(), member=member)
+    _called_off(member)
     gates.pair(member, event.pk)
     return event
+
+
+def _called_off(member: Member) -> None:
+    """An event that somebody called off a moment ago."""
+    event = make_event()
+    register(member, event.pk, [Person()])
+    hosting.call_off(event.host, event.pk)
 
 
 def _leftovers(member: Member, event: Event) -> None:

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from community.models import Interest, Place
-from events import hosting, rescheduling, series
+from events import hosting, rescheduling, series, undoing
 from events.access import event_for, series_for
 from events.api.answers import EventAnswer, PreviewAnswer, SeriesAnswer, SeriesChangeAnswer
 from events.api.shapes import (
@@ -114,6 +114,19 @@ class EventCancel(APIView):
         data = CancelIn(data=request.data)
         data.is_valid(raise_exception=True)
         hosting.call_off(member_of(request), pk, data.validated_data.get("reason") or "")
+        return _event(request, pk)
+
+
+class EventRestore(APIView):
+    """Taking a call-off back."""
+
+    @extend_schema(request=None, responses={200: EventAnswer}, operation_id="events_restore")
+    def post(self, request: Request, pk: int) -> Response:
+        """Within ten minutes: the event and everybody's places are as they were. A second time changes nothing.
+
+        409: closed (it is not called off), too_late.
+        """
+        undoing.restore(member_of(request), pk)
         return _event(request, pk)
 
 

@@ -13,10 +13,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from events import approval, registration, waiting
+from events import approval, moving, registration, waiting
 from events.access import event_for, may_run, registration_for
 from events.api.answers import RegistrationAnswer
-from events.api.shapes import PartyIn, TurnDownIn, member_of, registration_data
+from events.api.party_shapes import MoveIn, PartyIn, TurnDownIn, registration_data
+from events.api.shapes import member_of
 from events.models import Registration
 from events.questions import Given
 from realtime.problems import etag, expected_version
@@ -88,6 +89,22 @@ class RegistrationDetail(APIView):
         """Cancel. A second time changes nothing."""
         registration.cancel(member_of(request), pk)
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class RegistrationMove(APIView):
+    """Another date instead."""
+
+    @extend_schema(request=MoveIn, responses={201: RegistrationAnswer}, operation_id="registrations_move")
+    def post(self, request: Request, pk: int) -> Response:
+        """The whole party moves to another date of the series, or between two events that the caller runs: a new
+        registration with a ticket of its own; the old one is cancelled. 409: full, closed, already_registered, too_late.
+        """
+        member = member_of(request)
+        registration_for(member, pk)
+        data = MoveIn(data=request.data)
+        data.is_valid(raise_exception=True)
+        made = moving.move(member, pk, data.validated_data["event"])
+        return _answer(request, made, status.HTTP_201_CREATED)
 
 
 class OfferAccept(APIView):

@@ -18,14 +18,12 @@ from rest_framework.request import Request
 
 from community.api import InterestField
 from community.models import Centre, Circle, Member, Place
-from events import approval, questions, rescheduling, seats, series, tickets
+from events import questions, rescheduling, seats, series
 from events.forms import DEFAULT_ZONE, find_town
 from events.holidays import COUNTRIES
 from events.hosting import Plan, Recurrence
 from events.models import Event, Registration, Series
 from events.models.details import Details
-from events.party import PARTY_LIMIT, Person
-from events.questions import Given
 from realtime import fields, ids
 
 YEAR = 366 * 24 * 60  # minutes
@@ -253,12 +251,6 @@ class CancelIn(serializers.Serializer[Any]):
     reason = fields.Text(max_length=500, required=False, allow_blank=True, allow_null=True)
 
 
-class TurnDownIn(serializers.Serializer[Any]):
-    """A word to who is turned down."""
-
-    text = fields.Text(max_length=approval.MAX_TEXT, required=False, allow_blank=True, default="")
-
-
 class RuleIn(serializers.Serializer[Any]):
     """How it recurs: RFC 5545."""
 
@@ -322,46 +314,6 @@ class PreviewIn(RuleIn):
         series.zone_named(zone)
         start = series.wall_time(self.validated_data["starts_at"], zone)
         return series.Rule(start=start, timezone=zone, **self.recurrence(zone, start))
-
-
-class PersonIn(serializers.Serializer[Any]):
-    """One place of a party."""
-
-    name = fields.Text(max_length=60, required=False, allow_blank=True, allow_null=True)
-    member = IdField(required=False, allow_null=True)
-    child = IdField(required=False, allow_null=True)
-    age = fields.Whole(min_value=0, max_value=120, required=False, allow_null=True)
-
-
-class PartyIn(serializers.Serializer[Any]):
-    """A party: each item is one place, the first without member or child is the caller."""
-
-    sent_whole = True
-
-    party = serializers.ListField(child=PersonIn(), min_length=1, max_length=PARTY_LIMIT)
-    wait = fields.Flag(required=False, default=False)
-    answers = serializers.DictField(
-        child=fields.Text(max_length=questions.MAX_ANSWER, allow_blank=True), required=False
-    )
-    agreed = serializers.ListField(child=fields.Text(max_length=16), required=False, max_length=20)
-
-    def given(self) -> Given | None:
-        """The answers that were sent; None when none were."""
-        said = self.validated_data
-        if "answers" not in said:
-            return None
-        return Given(said["answers"], frozenset(said.get("agreed", [])))
-
-    def people(self) -> list[Person]:
-        return [
-            Person(
-                name=one.get("name") or "",
-                member_id=one.get("member"),
-                child_id=one.get("child"),
-                age=one.get("age"),
-            )
-            for one in self.validated_data["party"]
-        ]
 
 
 def events_data(request: Request, events: Sequence[Event]) -> list[dict[str, Any]]:
@@ -428,41 +380,6 @@ def _event_data(
         "room": ids.encode(event.room_id) if event.room_id and in_room else None,
         "mine": {"id": mine.public_id, "status": mine.state, "party_size": mine.party_size} if mine else None,
         "version": event.version,
-    }
-
-
-def registration_data(request: Request, row: Registration, *, with_ticket: bool = True) -> dict[str, Any]:
-    """A registration with its ticket. At most three queries; none `with_ticket` off and attendees prefetched."""
-    attendees = row.live
-    code = tickets.code_of(row) if with_ticket and row.is_coming and row.event.starts_at else ""
-    page = reverse("registration", args=[row.pk])
-    ticket = {
-        "code": code,
-        "url": tickets.url_of(code),
-        "qr_svg_url": request.build_absolute_uri(reverse("ticket_svg", args=[row.pk])),
-        "slots": [one.slot for one in attendees],
-    }
-    return {
-        "id": row.public_id,
-        "url": request.build_absolute_uri(page),
-        "event": ids.encode(row.event_id),
-        "status": row.state,
-        "position": seats.position(row) if with_ticket else None,
-        "more": row.more,
-        "offer_expires_at": at(row.offer_expires_at),
-        "party": [
-            {
-                "slot": one.slot,
-                "name": one.name,
-                "member": ids.encode(one.member_id) if one.member_id else None,
-                "child": ids.encode(one.child_id) if one.child_id else None,
-                "age": one.age,
-            }
-            for one in attendees
-        ],
-        "tickets": [ticket] if code else [],
-        "answers": dict(questions.given_by(row).answers),
-        "version": row.version,
     }
 
 

@@ -1,5 +1,7 @@
 """Rows of gatherings: events and series, places and parties, the door."""
 
+from events.models.calloff import CallOff, EndedParty
+from events.models.cohost import CoHost
 from events.models.details import Details
 from events.models.door import DoorHelper, Gate, GatePairing, Scan
 from events.models.event import Event, Pool
@@ -11,9 +13,12 @@ __all__ = [
     "Answers",
     "Attendee",
     "CalendarFeed",
+    "CallOff",
     "Claim",
+    "CoHost",
     "Details",
     "DoorHelper",
+    "EndedParty",
     "Event",
     "Gate",
     "GatePairing",

@@ -6,8 +6,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 
-from community.models import Member, Role
-from events.models.event import Event
+from community.models import Member
+from events.models.event import Event, run_by
 from events.models.registration import Registration
 from realtime import clock
 from realtime.ids import WithId
@@ -47,9 +47,7 @@ class GateQuerySet(models.QuerySet["Gate"]):
 
         The same right as `access.may_door`, asked in the query that fetches (and may lock) the gate.
         """
-        desks = Role.objects.filter(member=member).values("centre")
-        partner = Event.partner_centres.through.objects.filter(event=OuterRef("event"), centre__in=desks)
-        runs = Q(event__host=member) | Q(event__centre__in=desks) | Q(Exists(partner))
+        runs = Q(Exists(Event.objects.filter(run_by(member), pk=OuterRef("event"))))
         helps = Exists(DoorHelper.objects.filter(event=OuterRef("event"), member=member))
         marked = self.annotate(supervises=models.ExpressionWrapper(runs, output_field=models.BooleanField()))
         return marked.filter(runs | Q(helps), member=member, digest=None, closed_at=None)

@@ -23,6 +23,24 @@ def totals_of_events() -> Prefetch[Any, Any, Any]:
     return Prefetch("pools", Pool.objects.filter(kind=Pool.Kind.TOTAL), to_attr="totals")
 
 
+def hosted_by(member: Member) -> Q:
+    """Events the member hosts, alone or with others: this date, or its whole series. For a query of events."""
+    here = Event.objects.filter(cohosts__member=member).values("pk")
+    every_date = Series.objects.filter(cohosts__member=member).values("pk")
+    return Q(host=member) | Q(pk__in=here) | Q(series__in=every_date)
+
+
+def run_by(member: Member) -> Q:
+    """Events the member may change: who hosts them, and staff of their centre or a partner centre. For a query of events."""
+    return hosted_by(member) | at_desk_of(member, Event.partner_centres.through.objects.values("event"))
+
+
+def at_desk_of(member: Member, partners: Any) -> Q:
+    """What belongs to a centre where the member is staff, or is shared with it (`partners`: ids by `centre`)."""
+    desks = Role.objects.filter(member=member).values("centre")
+    return Q(centre__in=desks) | Q(pk__in=partners.filter(centre__in=desks))
+
+
 class EventQuerySet(models.QuerySet["Event"]):
     def visible_to(self, member: Member | None) -> EventQuerySet:
         """Events the reader may see: published and open to them, or their own. No query of its own."""
@@ -30,7 +48,6 @@ class EventQuerySet(models.QuerySet["Event"]):
         if member is None:
             return self.filter(shown, visibility=Event.Visibility.PUBLIC)
         circles = CircleMembership.objects.filter(member=member, state="in").values("circle")
-        desks = Role.objects.filter(member=member).values("centre")
         homes = Member.objects.filter(pk=member.pk).values("profile__centre")
         partners = Event.partner_centres.through.objects
         # Subqueries, not joins: one row an event, so that lists need no DISTINCT and rows can be locked. Each
@@ -46,10 +63,7 @@ class EventQuerySet(models.QuerySet["Event"]):
             | Q(pk__in=named.values("pk"))
             | Q(pk__in=Event.objects.filter(helpers__member=member).values("pk"))
         )
-        mine = (
-            Q(host=member) | Q(centre__in=desks) | Q(pk__in=partners.filter(centre__in=desks).values("event"))
-        )
-        return self.filter(mine | shown & open_to_me)
+        return self.filter(run_by(member) | shown & open_to_me)
 
     def upcoming(self) -> EventQuerySet:
         """Not over yet, the next first."""

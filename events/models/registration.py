@@ -118,7 +118,9 @@ class Registration(WithId):
     @property
     def places_wanted(self) -> int:
         """How many places it stands in the line for; 0 when it does not."""
-        return self.party_size if self.state == self.State.WAITING else self.more
+        if self.state == self.State.WAITING:
+            return self.party_size
+        return self.more if self.state == self.State.CONFIRMED else 0
 
     @property
     def guest(self) -> Guest | None:

@@ -20,6 +20,7 @@ from community.privacy import GRACE
 from community.views import circle_context
 from config.demo_people import demo_people
 from events.models import Event, Registration
+from events.models.event import hosted_by
 from realtime import clock, conversations
 from realtime.models import Mail
 
@@ -113,7 +114,7 @@ def today(request: HttpRequest, member: Member) -> HttpResponse:
     upcoming = list(coming)
     unread = conversations.unread_of(member)
     hosting = (
-        Event.objects.filter(host=member, state=Event.State.PUBLISHED)
+        Event.objects.filter(hosted_by(member), state=Event.State.PUBLISHED)
         .upcoming()
         .for_list()
         .prefetch_related("pools")[:3]

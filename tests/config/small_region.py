@@ -48,6 +48,7 @@ class Region:
     series: Series
     registrations: list[Registration]
     offered: Registration
+    called_off: Event
     gate: Gate
     export: Export
     asked: TalkRequest
@@ -157,6 +158,8 @@ def make_region() -> Region:
     offered = register(member, full.pk, [Person()], wait=True)
     cancel(lena, holder.pk)
     offered.refresh_from_db()
+    called_off = make_event(starts_at=start + timedelta(days=6), **given)
+    hosting.call_off(manager, called_off.pk)
     gate = gates.open_gate(gates.pair(manager, events[3].pk), "Front")[0]
     export = exports.ask(member)
     exports.make_due()
@@ -172,6 +175,7 @@ def make_region() -> Region:
         series=meetup,
         registrations=registrations,
         offered=offered,
+        called_off=called_off,
         gate=gate,
         export=export,
         asked=TalkRequest.objects.get(asker=lena),

@@ -31,6 +31,8 @@ def known_in(region: Region) -> dict[str, str]:
         **{f"{kind} id": ids.encode(pk) for kind, pk in region.known.items()},
         "event still to come": region.events[1].public_id,
         "event": region.events[3].public_id,
+        "event to move to": region.events[2].public_id,
+        "event called off": region.called_off.public_id,
         "offered registration": region.offered.public_id,
         "somebody": region.asked.asker.public_id,
         "code": code_of(region.registrations[1]),

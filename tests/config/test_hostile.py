@@ -42,6 +42,7 @@ from community.forms import (
 from config.accounts import JoinAgainForm
 from config.locks import LoginCodeForm, OnceMoreForm, SecondStepForm, SignUpCodeForm
 from events import hosting, imports
+from events.cohost_views import CoHostForm
 from events.desk_views import AddressForm, GrantForm
 from events.door_views import HelperForm
 from events.forms import CallOffForm, GuestForm, LetterForm, OthersForm, PartyForm, SearchForm
@@ -226,6 +227,7 @@ def form_makers(region: Region) -> dict[type, Any]:
             ChildForm,
             CircleForm,
             CallOffForm,
+            CoHostForm,
             LetterForm,
             GuestForm,
             QuestionRow,

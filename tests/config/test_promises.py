@@ -19,6 +19,7 @@ CREATES = {
     "events_create",
     "series_create",
     "registrations_create",
+    "registrations_move",
     "rooms_entries_create",
     "blocks_create",
     "reports_create",

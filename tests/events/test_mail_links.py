@@ -13,7 +13,19 @@ from django.test import Client
 
 from community import circles, households, privacy, roles
 from community.models import Erasure, Member, Role
-from events import approval, checkin, desk, guests, hosting, letters, registration, waiting
+from events import (
+    approval,
+    checkin,
+    cohosts,
+    desk,
+    guests,
+    hosting,
+    letters,
+    moving,
+    registration,
+    undoing,
+    waiting,
+)
 from events.checkin import DeviceClock
 from events.models import Registration
 from events.models.registration import Guest
@@ -88,9 +100,14 @@ def every_mail() -> None:
     asking()
     growing()
     without_account()
+    other = register(make_member(), make_event(host=host).pk, [ME])
+    moving.move(host, other.pk, make_event(host=host).pk)
+    cohosts.name(make_manager(event.centre), event.pk, ana.email)
     letters.write(host, event.pk, "waiting", "See you soon", uuid4())
     hosting.change(host, event.pk, {"title": "Another name", "venue": "Elsewhere"}, event.version)
     hosting.call_off(host, event.pk, "Storm")
+    Mail.objects.filter(kind="event_called_off").update(state=Mail.State.SENT)
+    undoing.restore(host, event.pk)
     circle = make_circle(host=host, join="request")
     circles.join(ana, circle.pk)
     circles.accept(host, circle.pk, ana.pk)

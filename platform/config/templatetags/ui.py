@@ -215,6 +215,12 @@ def day(moment: date | None, zone: str | tzinfo | None = None) -> str:
     return _first_of_month(format_date(local, "full", locale=_locale()), local)
 
 
+@register.filter
+def month_name(of: date) -> str:
+    """`June 2027` in the page's language."""
+    return _capital(str(format_skeleton("yMMMM", of, locale=_locale())))
+
+
 def _time(local: datetime) -> str:
     return str(format_time(local, "HH:mm", tzinfo=local.tzinfo, locale=_locale()))
 
