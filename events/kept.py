@@ -13,6 +13,8 @@ from events.models import (
     Event,
     Gate,
     GatePairing,
+    PartnerCalendar,
+    PartnerDate,
     Pool,
     Registration,
     Scan,
@@ -139,6 +141,23 @@ add(
     table(Series.partner_centres.through, {KEY: "id", LINK: "series centre"}),
     table(Series.interests.through, {KEY: "id", LINK: "series interest"}),
     table(CalendarFeed, {LINK: "member", COUNT: "version"}),
+    table(
+        PartnerCalendar,
+        {
+            KEY: "id",
+            LINK: "centre",
+            COUNT: "version etag last_modified is_on created_at read_at tried_at due_at failures error error_status",
+            SHARED: "name language url content",
+            HOSTING: "added_by",
+        },
+        lambda pk: PartnerCalendar.objects.filter(added_by=pk),
+        {"added_by": "added_by__display_name", "calendar": "name"},
+        withheld="content",
+    ),
+    table(
+        PartnerDate,
+        {KEY: "id", LINK: "calendar event", SHARED: "uid recurrence url said offer gone is_open"},
+    ),
     table(Pool, {KEY: "id", LINK: "event", COUNT: "kind name capacity taken"}),
     table(Claim, {KEY: "id", LINK: "registration pool", COUNT: "n"}),
 )

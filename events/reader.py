@@ -59,11 +59,11 @@ class Occurrence:
 
 @dataclass
 class Reading:
-    """What the file gives in a window: the dates in order, how many events could not be read, whether dates were left out."""
+    """What the file gives in a window: the dates in order, the UIDs of what could not be read, whether dates were left out."""
 
     name: str = ""
     occurrences: list[Occurrence] = field(default_factory=list)
-    unreadable: int = 0
+    unreadable: list[str] = field(default_factory=list)
     is_cut: bool = False
 
 
@@ -145,7 +145,7 @@ def _read_calendar(
         try:
             row = _Row(event, zones, n)
         except (ValueError, TypeError, AttributeError, OverflowError, KeyError, IndexError):
-            reading.unreadable += 1
+            reading.unreadable.append(line(event.get("UID")))
             continue
         row.is_cancelled |= is_cancelled
         meetups.setdefault(row.uid, []).append(row)
@@ -157,7 +157,7 @@ def _read_calendar(
                 if len(reading.occurrences) > 2 * MAX_OCCURRENCES or budget.left <= 0:
                     break
         except (ValueError, TypeError, AttributeError, OverflowError, KeyError, IndexError):
-            reading.unreadable += 1
+            reading.unreadable.append(rows[0].uid)
 
 
 @dataclass

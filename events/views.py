@@ -25,7 +25,7 @@ from community.models import Centre, Circle, Member
 from events import calendars, registration, seats, tickets, waiting
 from events.access import event_for, registration_for, standing_at
 from events.forms import PartyForm, SearchForm
-from events.models import Attendee, Event, Registration
+from events.models import Attendee, Event, PartnerDate, Registration
 from events.models.event import totals_of_events
 from events.models.registration import LIVE
 from realtime import clock
@@ -387,6 +387,9 @@ def _event_page(
         "form": form,
         "partners": event.partner_centres.all(),
         "runs": standing.runs,
+        "partner_date": PartnerDate.objects.select_related("calendar").filter(event=event).first()
+        if standing.runs
+        else None,
         "at_door": standing.at_door,
         "dates": _dates_of(reader, event),
         "now": clock.now(),

@@ -42,7 +42,7 @@ from community.forms import (
 from config.accounts import JoinAgainForm
 from config.locks import LoginCodeForm, OnceMoreForm, SecondStepForm, SignUpCodeForm
 from events import hosting, imports
-from events.desk_views import AddressForm, GrantForm
+from events.desk_views import AddressForm, CalendarForm, GrantForm, NewerFileForm
 from events.door_views import HelperForm
 from events.forms import CallOffForm, LetterForm, PartyForm, SearchForm
 from events.host_forms import EventForm, WhenForm
@@ -114,6 +114,7 @@ def addresses(region: Region) -> list[str]:
         "chat": ids.encode(region.room.pk),
         "people": ids.encode(region.member.pk),
         "tickets": ids.encode(region.registrations[0].pk),
+        "calendars": ids.encode(region.calendar.pk),
     }
     slugs = {"circles": region.circle.slug, "centres": region.centre.slug}
     found = []
@@ -233,6 +234,8 @@ def form_makers(region: Region) -> dict[type, Any]:
             KeyForm,
             GrantForm,
             AddressForm,
+            CalendarForm,
+            NewerFileForm,
         ),
     )
     makers: dict[type, Any] = {kind: kind for kind in plain}
