@@ -20,6 +20,7 @@ from realtime.ids import encode, new_id
 from realtime.models import TalkRequest
 from tests import factories as make
 from tests.community.test_accounts import Passkey
+from tests.config.small_region import patient
 
 COLUMNS = ["out", "stranger", "member", "guest", "host", "door", "staff", "other", "manager"]
 
@@ -174,6 +175,7 @@ def _gatherings(people: dict[str, Member], centre: Any) -> dict[str, str]:
 
 
 def _partner_calendar(staff: Member, centre: Any) -> str:
+    patient()
     said = {"name": "Library", "language": "en", "url": ""}
     return partners.add(staff, centre, said, b"BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n").public_id
 

@@ -20,6 +20,7 @@ from events.models import Event, PartnerCalendar, PartnerDate
 from realtime import clock
 from realtime.models import Mail
 from tests import factories as make
+from tests.config.small_region import patient
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
@@ -38,6 +39,7 @@ def vevent(
 
 @pytest.fixture
 def staff(region: None) -> Member:
+    patient()  # a file is read in a process of its own, here inside the transaction of the test
     return make.make_staff(make.make_centre())
 
 
@@ -361,6 +363,13 @@ def test_what_has_not_changed_is_not_sent_again_and_its_later_dates_come_all_the
     clock.shift(timedelta(days=7))
     partners.read_due(loopback=True)
     assert Library.asked[1] != ""
+    assert Event.objects.count() == 27
+
+
+def test_the_later_dates_of_a_file_come_by_themselves(staff: Member, clock: time_machine.Traveller):
+    given(staff, file_of(vevent(more="RRULE:FREQ=WEEKLY")))
+    clock.shift(timedelta(days=7))
+    assert partners.read_due() == 1
     assert Event.objects.count() == 27
 
 

@@ -265,6 +265,20 @@ def test_a_file_that_takes_too_long_is_ended(tmp_path: Path):
     assert read_all([path], seconds=1) == ["slow"]
 
 
+def test_the_child_knows_no_secret(monkeypatch: pytest.MonkeyPatch):
+    told: list[dict[str, str]] = []
+    real = subprocess.run
+
+    def run(*given: Any, **more: Any) -> Any:
+        told.append(more["env"])
+        return real(*given, **more)
+
+    monkeypatch.setenv("SECRET_KEY", "x")
+    monkeypatch.setattr(subprocess, "run", run)
+    reader.read_apart(calendar("UID:1\nDTSTART:20270301T190000"), *WINDOW, "UTC")
+    assert told[0].keys() <= {"PATH", "PYTHONPATH", "PYTHONTZPATH"}
+
+
 def test_the_child_hands_over_what_the_file_says():
     content = calendar(
         "UID:1\nDTSTART;TZID=Europe/Brussels:20270301T190000\nSUMMARY:Größe 🎉", head="X-WR-CALNAME:Cité\n"
