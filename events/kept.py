@@ -118,7 +118,7 @@ add(
             KEY: "id",
             LINK: "centre circle place series room",
             COUNT: "version created_at updated_at sequence original_start is_changed",
-            SHARED: f"{DETAILS} starts_at ends_at state cancel_reason note search",
+            SHARED: f"{DETAILS} starts_at ends_at previous_start state cancel_reason note search",
             HOSTING: "host",
         },
         lambda pk: Event.objects.filter(host=pk),

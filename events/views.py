@@ -22,7 +22,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from community import households, matching, members, texts
 from community.models import Centre, Circle, Member
-from events import calendars, registration, seats, tickets, waiting
+from events import calendars, registration, seats, sharing, tickets, waiting
 from events.access import event_for, registration_for, standing_at
 from events.forms import PartyForm, SearchForm
 from events.models import Attendee, Event, PartnerDate, Registration
@@ -375,12 +375,14 @@ def _event_page(
     mine = seats.mine_of(reader, [event]).get(event.pk)
     standing = standing_at(reader, event)
     prefetch_related_objects([event], totals_of_events())
+    places = seats.places_of([event])[event.pk]
     context = {
         "nav": "events",
         "event": event,
         "description": texts.to_html(event.text("description")),
         "description_language": event.text_language((get_language() or "en")[:2]),
-        "places": seats.places_of([event])[event.pk],
+        "places": places,
+        "card": sharing.card_of(event, places),
         "km": matching.nearest_km(profile, event.place),
         "mine": mine,
         "mine_attendees": mine.live if mine else [],
