@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 from community import audit, roles, sign_ins
 from community.models import Centre, Member, Role
 from community.spreadsheets import rows_to_csv
-from events.models import Attendee, DoorHelper, Event, Pool, Registration
+from events.models import Attendee, DoorHelper, Event, PartnerDate, Pool, Registration
 from events.models.event import EventQuerySet
 from events.telling import tell
 from realtime import clock, notify
@@ -144,13 +144,14 @@ def report_for(role: Role, report_id: int) -> Report:
 
 
 def needs(role: Role) -> list[Need]:
-    """What wants a decision at the centre, the most urgent first. Eight queries, whatever the size."""
+    """What wants a decision at the centre, the most urgent first. Nine queries, whatever the size."""
     centre = role.centre
     found = [
         *_of_reports(role),
         *_of_mails(centre),
         *_of_locks(role),
         *_of_events(centre),
+        *_of_partners(centre),
         *_of_drafts(centre),
     ]
     return sorted(found, key=lambda need: -need.urgency)
@@ -228,6 +229,18 @@ def _of_event(event: Event, *, is_soon: bool) -> list[Need]:
         )
         found.append(Need(50, title, text % {"n": seated}, event.get_absolute_url()))
     return found
+
+
+def _of_partners(centre: Centre) -> list[Need]:
+    """Published events that say something else than the partner's calendar they came from."""
+    n = PartnerDate.objects.filter(calendar__centre=centre, is_open=True).count()
+    if not n:
+        return []
+    title = ngettext("%(n)d date of a partner has changed", "%(n)d dates of partners have changed", n) % {
+        "n": n
+    }
+    text = _("You have published it, so nothing changes by itself. Take it over or leave it.")
+    return [Need(70, title, text, reverse("desk_calendars", args=[centre.slug]))]
 
 
 def _of_drafts(centre: Centre) -> list[Need]:

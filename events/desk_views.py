@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -19,7 +20,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from community import audit, roles
 from community.models import Member, Role
 from events import desk as at
-from events.models import Event
+from events import partners, reader
+from events.models import Event, PartnerCalendar
 from events.models.event import EventQuerySet
 from events.views import member_of, put
 from realtime import clock, report_views, reports
@@ -48,6 +50,33 @@ class AddressForm(forms.Form):
     """The address a member really has."""
 
     email = forms.EmailField(label=gettext_lazy("New address"), max_length=254)
+
+
+class CalendarForm(forms.Form):
+    """A partner's calendar: its name, and where it is or the file itself."""
+
+    name = forms.CharField(label=gettext_lazy("Whose calendar"), max_length=80)
+    url = forms.CharField(
+        label=gettext_lazy("Address of the calendar"),
+        required=False,
+        max_length=1000,
+        help_text=gettext_lazy("It begins with https:// or webcal:// and is read again every six hours."),
+        widget=forms.TextInput(attrs={"inputmode": "url"}),
+    )
+    file = forms.FileField(label=gettext_lazy("Or a calendar file (.ics)"), required=False)
+    language = forms.ChoiceField(label=gettext_lazy("It is written in"), choices=settings.LANGUAGES)
+
+    def clean(self) -> dict[str, Any]:
+        said = self.cleaned_data
+        if not self.errors and bool(said.get("url")) == bool(said.get("file")):
+            raise ValidationError(_("Give an address or a file."))
+        return said
+
+
+class NewerFileForm(forms.Form):
+    """A newer file of a calendar that came as one."""
+
+    file = forms.FileField(label=gettext_lazy("A newer file (.ics)"))
 
 
 def _page(request: HttpRequest, role: Role, template: str, status: int = 200, **given: Any) -> HttpResponse:
@@ -79,7 +108,7 @@ def desks(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_GET
 def desk(request: HttpRequest, slug: str) -> HttpResponse:
-    """What needs somebody today. Ten queries for any size of the centre."""
+    """What needs somebody today. Eleven queries for any size of the centre."""
     mine = roles.at_desk(member_of(request))
     role = next((role for role in mine if role.centre.slug == slug), None)
     if role is None:
@@ -208,6 +237,92 @@ def _shown(found: EventQuerySet, show: str) -> EventQuerySet:
     if show == "past":
         return published.filter(starts_at__lt=clock.now()).order_by("-starts_at", "-pk")
     return published.upcoming()
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def calendars(request: HttpRequest, slug: str) -> HttpResponse:
+    """Calendars of partners and how they are, and adding one. At most five queries for any number."""
+    role = at.desk_for(member_of(request), slug)
+    is_post = request.method == "POST"
+    form = CalendarForm(
+        request.POST if is_post else None,
+        request.FILES if is_post else None,
+        initial={"language": role.member.language[:2]},
+    )
+    if request.method == "POST" and form.is_valid():
+        said = form.cleaned_data
+        try:
+            made = partners.add(role.member, role.centre, said, _content(said["file"]))
+        except ValidationError as refused:
+            put(form, refused)
+        else:
+            return redirect("desk_calendar", slug, made.pk)
+    rows = partners.overview(role.centre)
+    return _page(request, role, "calendars", 422 if form.errors else 200, here="events", rows=rows, form=form)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def calendar(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    """One partner's calendar: what it would bring, what has to be decided, and everything that can be done with it."""
+    role = at.desk_for(member_of(request), slug)
+    found = partners.calendar_for(role.member, pk)
+    if found.centre_id != role.centre_id:
+        raise PartnerCalendar.DoesNotExist
+    form = NewerFileForm()
+    if request.method == "POST" and request.POST.get("do") == "file":
+        form = NewerFileForm(request.POST, request.FILES)
+        if form.is_valid():
+            try:
+                partners.give_file(role.member, pk, _content(form.cleaned_data["file"]) or b"")
+            except ValidationError as refused:
+                put(form, refused)
+            else:
+                return redirect("desk_calendar", slug, pk)
+    elif request.method == "POST":
+        return _done_with_calendar(request, role, pk)
+    try:
+        changes, trouble = partners.preview(found), ""
+    except ValidationError as refused:
+        changes, trouble = None, refused.messages[0]
+    context = {
+        "here": "events",
+        "calendar": found,
+        "changes": changes,
+        "trouble": partners.trouble_of(found) or trouble,
+        "open": [(date, partners.differences(date)) for date in partners.open_dates(found)[:PAGE_SIZE]],
+        "form": form,
+    }
+    return _page(request, role, "calendar", 422 if form.errors else 200, **context)
+
+
+def _done_with_calendar(request: HttpRequest, role: Role, pk: int) -> HttpResponse:
+    """Do what a button of a calendar's page says. Raises ValidationError for what no button says."""
+    name, _dot, date_id = request.POST.get("do", "").partition(":")
+    staff, slug = role.member, role.centre.slug
+    decisions = {"take": partners.take_over, "leave": partners.leave, "off": partners.call_off}
+    try:
+        if name == "remove":
+            partners.remove(staff, pk)
+            messages.success(request, _("It is removed. What you published or changed stays."))
+            return redirect("desk_calendars", slug)
+        if name in decisions and date_id.isascii() and date_id.isdecimal() and len(date_id) < 19:
+            decisions[name](staff, pk, int(date_id))
+            messages.success(request, _("Done."))
+        elif name in {"bring", "read"}:
+            verb = partners.bring_in if name == "bring" else partners.read_again
+            messages.success(request, str(verb(staff, pk)))
+        else:
+            raise ValidationError(_("Choose what to do with the calendar."))
+    except ValidationError as refused:
+        messages.error(request, refused.messages[0])
+    return redirect("desk_calendar", slug, pk)
+
+
+def _content(file: Any) -> bytes | None:
+    """What was uploaded, and a byte more than is read at most, so that too much is seen as such."""
+    return file.read(reader.MAX_BYTES + 1) if file else None
 
 
 @login_required

@@ -264,11 +264,13 @@ def call_off(member: Member, event_id: int, reason: str = "") -> Event:
 def apply(event: Event, changes: Plan, member: Member) -> list[Change]:
     """Write `changes` on a locked event and tell who registered. Returns what was told."""
     before = _told(event)
-    had_title = event.title
+    had_title, had_start = event.title, event.starts_at
     write(event, changes, member)
     if "centre" in changes and changes["centre"] is not None and changes["centre"].pk != event.centre_id:
         event.centre = centre_for(member, changes["centre"])
     set_times(event, changes)
+    if event.state == Event.State.PUBLISHED and event.starts_at != had_start:
+        event.previous_start = had_start
     if "capacity" in changes:
         set_capacity(event, changes["capacity"])
     event.search = event.searchable()

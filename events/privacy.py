@@ -20,6 +20,7 @@ from events.models import (
     Event,
     Gate,
     GatePairing,
+    PartnerCalendar,
     Registration,
     Series,
 )
@@ -115,6 +116,10 @@ def _hand_on(member: Member) -> None:
         heir = _heir_of(CoHost.objects.filter(series=meetup), meetup.centre_id, member)
         ended = {} if heir else {"ended_at": meetup.ended_at or clock.now()}
         Series.objects.filter(pk=meetup.pk).update(host=heir or members.nobody(), **ended)
+    for calendar in PartnerCalendar.objects.filter(added_by=member).only("centre"):
+        heir = _heir(calendar.centre_id, member)
+        stopped = {} if heir else {"is_on": False, "due_at": None}
+        PartnerCalendar.objects.filter(pk=calendar.pk).update(added_by=heir or members.nobody(), **stopped)
     passed: dict[Member, list[Event]] = {}
     for pk in list(
         Event.objects.filter(host=member).order_by("starts_at", "pk").values_list("pk", flat=True)

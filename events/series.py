@@ -14,13 +14,13 @@ from heapq import merge
 from itertools import islice
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from dateutil.rrule import rrule, rrulestr
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from community.models import Member
+from events import rules
 from events.holidays import COUNTRY_NAMES, holiday_on
 from events.models import Event, Pool, Series
 from realtime import clock
@@ -30,36 +30,9 @@ MAX_A_YEAR = 400  # once a day, and some
 EARLIEST, LATEST = 1970, 2200  # years of a start
 MAX_DATES = 500  # of RDATE and EXDATE each
 FAR = timedelta(days=366 * 120)  # no expansion looks further than this from its start
-# Periods an expansion tries at most, by their length: years ahead in each, and under a tenth of a second.
-STEPS = {"YEARLY": 400, "MONTHLY": 1_500, "WEEKLY": 3_000, "DAILY": 4_000}
-STEPS_WITHIN_A_DAY = 20_000
 WEEK = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 LAST_MINUTE = time(23, 59)
 WITHIN_A_DAY = re.compile(r"FREQ=(HOURLY|MINUTELY|SECONDLY)", re.IGNORECASE)
-_TIME = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?:[T ](\d\d):?(\d\d)(?::?(\d\d))?)?(Z)?")
-
-
-class _Steps(int):
-    """An interval that can be added only so often: dateutil has no other brake on a rule that never matches."""
-
-    left: int
-
-    def _spend(self) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise _TooFar
-
-    def __radd__(self, other: int) -> int:
-        self._spend()
-        return int(other) + int(self)
-
-    def __mul__(self, other: int) -> int:
-        self._spend()
-        return int(self) * other
-
-
-class _TooFar(Exception):
-    """The rule was followed as far as anybody looks."""
 
 
 @dataclass(frozen=True)
@@ -93,21 +66,12 @@ def wall_time(text: str, zone: str, at: time = time()) -> datetime:
 
     Without zone, on the wall clock of `zone`. Raises ValidationError.
     """
-    found = _TIME.fullmatch(text.strip())
     try:
-        if found is None:
-            raise ValueError
-        year, month, day, hour, minute, second = (int(part) if part else 0 for part in found.groups()[:6])
-        if found[4] is None:
-            return datetime.combine(date(year, month, day), at)
-        wall = datetime(year, month, day, hour, minute, min(second, 59))
-        if found[7]:
-            wall = wall.replace(tzinfo=UTC).astimezone(zone_named(zone)).replace(tzinfo=None)
+        return rules.wall_time(text, zone_named(zone) if text.strip().endswith("Z") else UTC, at)
     except (ValueError, OverflowError) as wrong:
         raise ValidationError(
             _("“%(text)s” is not a date and time.") % {"text": text[:40]}, code="invalid"
         ) from wrong
-    return wall
 
 
 def zone_named(name: str) -> ZoneInfo:
@@ -163,7 +127,7 @@ def _must_be_near(rule: Rule) -> None:
 
 def moved(rrule: str, by: timedelta) -> str:
     """A rule whose start moves to another day: weekdays go along. Raises ValidationError where that is not sure to be meant."""
-    parts = _parts(rrule)
+    parts = rules.parts_of(rrule)
     if not by or parts.get("FREQ") == "DAILY" or not rrule:
         return rrule
     if parts["FREQ"] != "WEEKLY" or any(name in parts for name in ("BYMONTH", "BYSETPOS")):
@@ -173,7 +137,7 @@ def moved(rrule: str, by: timedelta) -> str:
     days = [WEEK[(WEEK.index(day) + by.days) % 7] for day in parts.get("BYDAY", "").split(",") if day]
     if days:
         parts["BYDAY"] = ",".join(sorted(days, key=WEEK.index))
-    return _joined(parts)
+    return rules.joined(parts)
 
 
 def first_from(rule: Rule, at: datetime) -> datetime:
@@ -183,20 +147,20 @@ def first_from(rule: Rule, at: datetime) -> datetime:
 
 def counted_from(rule: Rule, at: datetime) -> str:
     """The rule as it goes on from one of its dates: a COUNT is lowered by what was before."""
-    parts = _parts(rule.rrule)
+    parts = rules.parts_of(rule.rrule)
     if "COUNT" in parts:
         before = sum(1 for wall in _by_rule(rule, at) if wall < at)
         parts["COUNT"] = str(max(1, int(parts["COUNT"]) - before))
-    return _joined(parts)
+    return rules.joined(parts)
 
 
 def ended_before(rrule: str, at: datetime) -> str:
     """The rule as it ends before a wall time."""
-    parts = _parts(rrule)
+    parts = rules.parts_of(rrule)
     parts.pop("COUNT", None)
     if parts:
         parts["UNTIL"] = (at - timedelta(seconds=1)).strftime("%Y%m%dT%H%M%S")
-    return _joined(parts)
+    return rules.joined(parts)
 
 
 def preview(rule: Rule, limit: int = 10, *, host: Member | None = None) -> tuple[list[Occurrence], bool]:
@@ -347,109 +311,18 @@ def _dates(rule: Rule, until: datetime) -> Iterator[Occurrence]:
 def _by_rule(rule: Rule, until: datetime) -> Iterator[datetime]:
     if not rule.rrule:
         return
-    parsed = _parsed(rule)
     try:
-        for wall in parsed:
-            if wall > until:
-                return
-            yield wall
-    except (_TooFar, OverflowError):
-        return
-    except ValueError as wrong:  # dateutil: "Invalid combination of interval and byhour rule"
+        yield from rules.walls(rule.rrule, rule.start, zone_named(rule.timezone), until)
+    except rules.Contradicting as wrong:
         raise ValidationError({"rrule": _("This rule contradicts itself.")}) from wrong
-
-
-def _parts(text: str) -> dict[str, str]:
-    return dict(part.split("=", 1) for part in text.split(";") if "=" in part)
-
-
-def _joined(parts: dict[str, str]) -> str:
-    return ";".join(f"{name}={value}" for name, value in parts.items())
-
-
-def _parsed(rule: Rule) -> rrule:
-    text = rule.rrule.strip().upper().removeprefix("RRULE:")
-    parts = _parts(text)
-    _must_be_sound(text, parts)
-    if "UNTIL" in parts:
-        # §3.3.10: UNTIL is UTC when the start has a zone. A date means: the whole of that day.
-        last = wall_time(parts["UNTIL"], rule.timezone, time(23, 59, 59))
-        parts["UNTIL"] = last.strftime("%Y%m%dT%H%M%S").zfill(15)
-    if "BYDAY" in parts:
-        parts["BYDAY"] = re.sub(
-            r"(?<!\d)[+-]?0+(?=[A-Z])", "", parts["BYDAY"]
-        )  # 0MO counts nothing: every Monday
-    try:
-        parsed = rrulestr(_joined(parts), dtstart=rule.start)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as wrong:
+    except rules.Unreadable as wrong:
         raise ValidationError({"rrule": _("This rule cannot be read.")}) from wrong
-    assert isinstance(parsed, rrule)
-    steps = _Steps(parts.get("INTERVAL", "1"))
-    steps.left = STEPS.get(parts["FREQ"], STEPS_WITHIN_A_DAY)
-    return parsed.replace(interval=steps)
-
-
-_NAMES = frozenset(
-    [
-        "FREQ",
-        "UNTIL",
-        "COUNT",
-        "INTERVAL",
-        "BYSECOND",
-        "BYMINUTE",
-        "BYHOUR",
-        "BYDAY",
-        "BYMONTHDAY",
-        "BYYEARDAY",
-        "BYWEEKNO",
-        "BYMONTH",
-        "BYSETPOS",
-        "WKST",
-    ]
-)
-_RANGES = {
-    "BYSECOND": (0, 60),
-    "BYMINUTE": (0, 59),
-    "BYHOUR": (0, 23),
-    "BYMONTHDAY": (-31, 31),
-    "BYYEARDAY": (-366, 366),
-    "BYWEEKNO": (-53, 53),
-    "BYMONTH": (1, 12),
-    "BYSETPOS": (-366, 366),
-    "COUNT": (1, 100_000),
-    "INTERVAL": (1, 10_000),
-}
-
-
-def _must_be_sound(text: str, parts: dict[str, str]) -> None:
-    """What RFC 5545 §3.3.10 forbids and dateutil lets through. Raises ValidationError."""
-    unreadable = ValidationError({"rrule": _("This rule cannot be read.")})
-    if (
-        len(text) > 500
-        or not re.fullmatch(r"[A-Z0-9;=,+-]+", text)
-        or len(parts) != len(text.strip(";").split(";"))
-        or not parts.keys() <= _NAMES
-        or "FREQ" not in parts
-    ):
-        raise unreadable
-    for name, (low, high) in _RANGES.items():
-        for number in parts.get(name, "").split(",") if name in parts else ():
-            if (
-                not re.fullmatch(r"[+-]?\d{1,6}", number)
-                or not low <= int(number) <= high
-                or (low < 0 and int(number) == 0)
-            ):
-                raise unreadable
-    numbered = re.search(r"\d", parts.get("BYDAY", ""))
-    by_hand = (
-        ("UNTIL" in parts and "COUNT" in parts)
-        or ("BYMONTHDAY" in parts and parts["FREQ"] == "WEEKLY")
-        or ("BYWEEKNO" in parts and parts["FREQ"] != "YEARLY")
-        or ("BYYEARDAY" in parts and parts["FREQ"] in {"DAILY", "WEEKLY", "MONTHLY"})
-        or (numbered and (parts["FREQ"] not in {"MONTHLY", "YEARLY"} or "BYWEEKNO" in parts))
-    )
-    if by_hand:
-        raise ValidationError({"rrule": _("This rule contradicts itself.")})
+    except (ValueError, OverflowError) as wrong:
+        raise ValidationError(
+            _("“%(text)s” is not a date and time.")
+            % {"text": rules.parts_of(rule.rrule).get("UNTIL", "")[:40]},
+            code="invalid",
+        ) from wrong
 
 
 def _clock_notes(one: Occurrence, before: Occurrence | None) -> list[str]:

@@ -29,13 +29,14 @@ from events import (
     questions,
     registration,
     seats,
+    sharing,
     tickets,
     undoing,
     waiting,
 )
 from events.access import event_for, registration_for, standing_at
 from events.forms import GuestForm, PartyForm, SearchForm, today
-from events.models import Attendee, Event, Registration
+from events.models import Attendee, Event, PartnerDate, Registration
 from events.models.event import EventQuerySet, hosted_by, totals_of_events
 from events.models.registration import LIVE, UNDECIDED
 from realtime import clock
@@ -436,12 +437,14 @@ def event_shown(
     mine = seats.mine_of(reader, [event]).get(event.pk)
     standing = standing_at(reader, event)
     prefetch_related_objects([event], totals_of_events())
+    places = seats.places_of([event])[event.pk]
     context = {
         "nav": "events",
         "event": event,
         "description": texts.to_html(event.text("description")),
         "description_language": event.text_language((get_language() or "en")[:2]),
-        "places": seats.places_of([event])[event.pk],
+        "places": places,
+        "card": sharing.card_of(event, places),
         "km": matching.nearest_km(profile, event.place),
         "mine": mine,
         "mine_attendees": mine.live if mine else [],
@@ -451,6 +454,9 @@ def event_shown(
         "hosts": cohosts.hosts_of(event),
         "runs": standing.runs,
         "leads": standing.leads,
+        "partner_date": PartnerDate.objects.select_related("calendar").filter(event=event).first()
+        if standing.runs
+        else None,
         "at_door": standing.at_door,
         "call_off": undoing.open_for(event),
         "dates": _dates_of(reader, event),

@@ -12,7 +12,7 @@ from django.test import Client
 
 from community import sign_ins
 from community.models import CircleMembership, Export, HouseholdInvitation, Member, Role
-from events import calendars, gates, hosting
+from events import calendars, gates, hosting, partners
 from events.models import DoorHelper, Event
 from events.registration import Person, register
 from realtime import chat, clock, direct, reports
@@ -20,6 +20,7 @@ from realtime.ids import encode, new_id
 from realtime.models import TalkRequest
 from tests import factories as make
 from tests.community.test_accounts import Passkey
+from tests.config.small_region import patient
 
 COLUMNS = ["out", "stranger", "member", "guest", "host", "door", "staff", "other", "manager"]
 
@@ -132,6 +133,8 @@ def _bodies(people: dict[str, Member]) -> dict[str, dict[str, Any]]:
         "POST /registrations/{registration}/party/": {"me": "on", "guests": "Ana"},
         "POST /desk/{centre}/people/{person}/host/": {"is_host": "1"},
         "POST /desk/{centre}/people/{person}/address/": {"email": "right@example.org"},
+        "POST /desk/{centre}/calendars/": {"name": "Museum", "language": "en"},
+        "POST /desk/{centre}/calendars/{calendar}/": {"do": "bring"},
         "POST /desk/{centre}/roles/": {"email": people["member"].email, "kind": "staff"},
         "POST /desk/{centre}/roles/withdraw/": {"role": "{role}"},
         "POST /api/v1/check-ins/": {"event": "{event}", "gate": "Door", "scans": [{"id": str(uuid4())}]},
@@ -171,7 +174,14 @@ def _gatherings(people: dict[str, Member], centre: Any) -> dict[str, str]:
         "gate": gate.public_id,
         "token": calendars.feed_token(guest),
         "person": guest.public_id,
+        "calendar": _partner_calendar(people["staff"], centre),
     }
+
+
+def _partner_calendar(staff: Member, centre: Any) -> str:
+    patient()
+    said = {"name": "Library", "language": "en", "url": ""}
+    return partners.add(staff, centre, said, b"BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n").public_id
 
 
 def _talk(people: dict[str, Member]) -> dict[str, str]:

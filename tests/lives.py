@@ -17,7 +17,7 @@ from community import audit, households, personal_fields, privacy, sign_ins
 from community.models import Circle, CircleMembership, Consent, Export, Member, Role
 from config.models import IdempotentAnswer
 from events import gates, hosting
-from events.models import Answers, CoHost, DoorHelper, Event, Gate, GatePairing, Scan, Series
+from events.models import Answers, CoHost, DoorHelper, Event, Gate, GatePairing, PartnerCalendar, Scan, Series
 from events.registration import Person, register
 from realtime import blocks, chat, clock, direct, keys, notify, reports, rooms
 from realtime.models import Mail, Showing
@@ -125,6 +125,9 @@ def _events(member: Member, circle: Circle) -> Event:
         centre=event.centre,
         start_date=clock.now().date(),
         start_time=clock.now().time(),
+    )
+    PartnerCalendar.objects.create(
+        centre=event.centre, added_by=member, name="Library", language="en", content=b""
     )
     mine = register(member, event.pk, [Person(), Person(name="a guest", age=7)])
     Answers.objects.create(registration=mine, given={"q": "no nuts"}, agreed={"q": "2027-01-01"}, key="x")

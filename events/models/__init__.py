@@ -6,6 +6,7 @@ from events.models.details import Details
 from events.models.door import DoorHelper, Gate, GatePairing, Scan
 from events.models.event import Event, Pool
 from events.models.feed import CalendarFeed
+from events.models.partner import PartnerCalendar, PartnerDate
 from events.models.registration import Answers, Attendee, Claim, Registration
 from events.models.series import Series
 
@@ -22,6 +23,8 @@ __all__ = [
     "Event",
     "Gate",
     "GatePairing",
+    "PartnerCalendar",
+    "PartnerDate",
     "Pool",
     "Registration",
     "Scan",

@@ -114,6 +114,9 @@ class Event(Details):
     )
     starts_at = models.DateTimeField(null=True, blank=True)
     ends_at = models.DateTimeField(null=True, blank=True)
+    previous_start = models.DateTimeField(
+        null=True, blank=True, help_text="When it began before it was moved; empty: it never was."
+    )
     state = models.CharField(max_length=10, choices=State, default=State.PUBLISHED)
     cancel_reason = models.CharField(max_length=500, blank=True)
     sequence = models.PositiveIntegerField(default=0, help_text="RFC 5545 §3.8.7.4")

@@ -15,7 +15,7 @@ from django.db import close_old_connections
 from community import exports, personal_fields, privacy
 from config import sessions
 from config.sqlite.base import truncate_log
-from events import guests, questions, series, undoing, waiting
+from events import guests, partners, questions, series, undoing, waiting
 from realtime import notify
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,8 @@ class Sweep:
     work: Callable[[], object]
     every_s: float
     due: float = field(default=0.0)
+    is_slow: bool = False  # it waits for others: it runs beside the rest, and never twice at once
+    thread: threading.Thread | None = None
 
 
 def table() -> list[Sweep]:
@@ -41,6 +43,7 @@ def table() -> list[Sweep]:
         Sweep(series.extend_series, 3600),
         Sweep(sessions.end_over, 60),
         Sweep(exports.make_due, 2),
+        Sweep(partners.read_due, 20, is_slow=True),
         Sweep(privacy.remind_due, 3600),
         Sweep(privacy.erase_due, 600),
         Sweep(truncate_log, 3600),
@@ -55,8 +58,15 @@ def run(stop: threading.Event) -> None:
         for sweep in sweeps:
             if monotonic() >= sweep.due and not stop.is_set():
                 sweep.due = monotonic() + sweep.every_s
-                run_once(sweep)
+                run_beside(sweep) if sweep.is_slow else run_once(sweep)
         stop.wait(0.25)
+
+
+def run_beside(sweep: Sweep) -> None:
+    """One turn of a slow sweep in a thread of its own, unless its last turn still runs."""
+    if sweep.thread is None or not sweep.thread.is_alive():
+        sweep.thread = threading.Thread(target=run_once, args=(sweep,), name="slow sweep", daemon=True)
+        sweep.thread.start()
 
 
 def run_once(sweep: Sweep) -> None:

@@ -11,8 +11,8 @@ from django.db import connection
 from community import exports
 from community.models import Centre, Circle, Export, Interest, Member, Place
 from community.sign_ins import issue_token
-from events import gates, hosting
-from events.models import Event, Gate, Registration, Series
+from events import gates, hosting, partners
+from events.models import Event, Gate, PartnerCalendar, Registration, Series
 from events.registration import Person, cancel, register
 from events.tickets import code_of
 from realtime import blocks, chat, clock, direct, reports
@@ -30,6 +30,7 @@ from tests.factories import (
     make_registration,
 )
 
+FILE = b"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART:20300301T190000\r\nSUMMARY:Chess\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
 ROLES = ("stranger", "member", "manager")
 
 
@@ -50,6 +51,7 @@ class Region:
     offered: Registration
     called_off: Event
     gate: Gate
+    calendar: PartnerCalendar
     export: Export
     asked: TalkRequest
     report: Report
@@ -177,6 +179,7 @@ def make_region() -> Region:
         offered=offered,
         called_off=called_off,
         gate=gate,
+        calendar=partners.add(manager, centre, {"name": "Library", "language": "en"}, FILE),
         export=export,
         asked=TalkRequest.objects.get(asker=lena),
         report=report,

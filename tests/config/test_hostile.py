@@ -43,7 +43,7 @@ from config.accounts import JoinAgainForm
 from config.locks import LoginCodeForm, OnceMoreForm, SecondStepForm, SignUpCodeForm
 from events import hosting, imports
 from events.cohost_views import CoHostForm
-from events.desk_views import AddressForm, GrantForm
+from events.desk_views import AddressForm, CalendarForm, GrantForm, NewerFileForm
 from events.door_views import HelperForm
 from events.forms import CallOffForm, GuestForm, LetterForm, OthersForm, PartyForm, SearchForm
 from events.host_forms import EventForm, WhenForm
@@ -116,6 +116,7 @@ def addresses(region: Region) -> list[str]:
         "chat": ids.encode(region.room.pk),
         "people": ids.encode(region.member.pk),
         "tickets": ids.encode(region.registrations[0].pk),
+        "calendars": ids.encode(region.calendar.pk),
     }
     slugs = {"circles": region.circle.slug, "centres": region.centre.slug}
     found = []
@@ -240,6 +241,8 @@ def form_makers(region: Region) -> dict[type, Any]:
             KeyForm,
             GrantForm,
             AddressForm,
+            CalendarForm,
+            NewerFileForm,
         ),
     )
     makers: dict[type, Any] = {kind: kind for kind in plain}
