@@ -13,6 +13,7 @@ from realtime.ids import WithId
 
 LIVE = ("unconfirmed", "requested", "confirmed", "awaiting_payment", "waiting", "offered")
 SEATED = ("unconfirmed", "confirmed", "awaiting_payment", "offered")  # those who hold places
+IN_LINE = ("waiting", "offered")  # who waits, and who is being asked
 COMING = ("confirmed", "awaiting_payment")  # those who have a ticket
 
 
