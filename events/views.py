@@ -22,7 +22,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from community import households, matching, members, texts
 from community.models import Centre, Circle, Member
-from events import calendars, cohosts, months, registration, seats, tickets, undoing, waiting
+from events import calendars, cohosts, host_needs, months, registration, seats, tickets, undoing, waiting
 from events.access import event_for, registration_for, standing_at
 from events.forms import PartyForm, SearchForm, today
 from events.models import Attendee, Event, Registration
@@ -162,7 +162,7 @@ def event_register(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @require_GET
 def my_events(request: HttpRequest) -> HttpResponse:
-    """What I come to and what I host. At most eight queries for any number."""
+    """What I come to and what I host. At most twelve queries for any number."""
     member = member_of(request)
     by_me = Registration.objects.filter(member=member).values("pk")
     named = Attendee.objects.filter(member=member, is_live=True).values("registration")
@@ -172,6 +172,7 @@ def my_events(request: HttpRequest) -> HttpResponse:
     hosting = Event.objects.filter(hosted_by(member)).exclude(state=Event.State.CANCELLED)
     context = {
         "nav": "events",
+        "needs": host_needs.needs(member),
         "coming": rows.select_related("event__place", "member").order_by("event__starts_at", "pk")[:100],
         "hosting": hosting.upcoming().for_list()[:100],
         "drafts": hosting.filter(state=Event.State.DRAFT).order_by("-created_at")[:20],
