@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -100,6 +101,7 @@ class Guest:
     name: str
     slot: int
     is_child: bool
+    age: int | None
     inside: bool
     at: datetime | None
     gate: str
@@ -120,6 +122,16 @@ class PartyLine:
     title: str
     guests: list[Guest]
     answers: list[tuple[str, str]]  # (question, answer)
+
+    @property
+    def is_unpaid(self) -> bool:
+        """Their ticket is not paid yet."""
+        return self.registration.state == Registration.State.AWAITING_PAYMENT
+
+    @property
+    def last_name(self) -> str:
+        """By what a list on paper is sorted: the last word."""
+        return (self.title.split() or [""])[-1].casefold()
 
     @property
     def arrived(self) -> int:
@@ -153,11 +165,13 @@ class PartyLine:
         return any(guest.twice for guest in self.guests)
 
 
-def parties_of(event: Event, scans: list[Scan]) -> list[PartyLine]:
-    """Everybody who has a place, party by party, by name. One query, whatever their number; two where the host asks something."""
+def parties_of(event: Event, scans: list[Scan], states: Collection[str] = COMING) -> list[PartyLine]:
+    """Everybody who has a ticket (or is in one of `states`), party by party, by name. One query, whatever their number; two
+    where the host asks something.
+    """
     told = truth_of(scans)
     gate_names = {scan.gate_id: scan.gate.name for scan in scans}
-    rows = Attendee.objects.filter(event=event, is_live=True, registration__state__in=COMING)
+    rows = Attendee.objects.filter(event=event, is_live=True, registration__state__in=states)
     rows = rows.select_related("registration__member", "member", "child").order_by("registration", "slot")
     answers = questions.lines_of(event)
     found: dict[int, PartyLine] = {}
@@ -179,6 +193,7 @@ def _guest(row: Attendee, one: Standing, gate_names: dict[int, str]) -> Guest:
         name=name_of(row),
         slot=row.slot,
         is_child=row.child_id is not None,
+        age=row.age,
         inside=one.inside,
         at=one.first.at if one.first else None,
         gate=gate_names.get(scan.gate, "") if scan else "",

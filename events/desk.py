@@ -150,7 +150,7 @@ def needs(role: Role) -> list[Need]:
         *_of_reports(role),
         *_of_mails(centre),
         *_of_locks(role),
-        *_of_events(centre),
+        *of_events(events_of(centre)),
         *_of_partners(centre),
         *_of_drafts(centre),
     ]
@@ -189,9 +189,9 @@ def _of_locks(role: Role) -> list[Need]:
     return [Need(20, names, text, reverse("desk_roles", args=[role.centre.slug]))]
 
 
-def _of_events(centre: Centre) -> list[Need]:
-    """Of the next three days and of waiting lists: the door nobody watches, the room that stays empty, the line."""
-    coming = events_of(centre).filter(state=Event.State.PUBLISHED).upcoming()
+def of_events(events: EventQuerySet) -> list[Need]:
+    """Of the next three days and of waiting lists: the door nobody watches, the room that stays empty, the line. One query."""
+    coming = events.filter(state=Event.State.PUBLISHED).upcoming()
     total = Pool.objects.filter(event=OuterRef("pk"), kind=Pool.Kind.TOTAL).values("taken")[:1]
     waiting = (
         Registration.objects.filter(event=OuterRef("pk"), state=State.WAITING)

@@ -26,6 +26,7 @@ from events.access import event_for, may_door, may_run
 from events.checkin import DeviceClock, Reading
 from events.forms import LetterForm
 from events.models import DoorHelper, Event, Gate, Registration, Scan
+from events.models.registration import COMING, IN_LINE
 from events.truth import slots_in
 from events.views import member_of, put
 from realtime import clock, ids
@@ -152,34 +153,72 @@ def guests(request: HttpRequest, pk: int) -> HttpResponse:
 @require_GET
 @never_cache
 def guests_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
-    """The list of guests as a table, for who hosts the event and the staff of its centre. Four queries and the reader's."""
+    """The list of guests as a table, for who hosts the event and the staff of its centre. Five queries and the reader's."""
     member = member_of(request)
     event = event_for(member, pk)
     if not may_run(member, event):
         raise PermissionDenied(_("Only who hosts the event sees who comes."))
     audit.record(audit.Action.EXPORTED, actor=member, centre=event.centre, target="guests")
-    asked = [one.text for one in questions.of(event)]
-    header = (_("Party"), _("Name"), _("Child"), _("Payment"), _("Arrived"), _("Gate"), *asked)
+    header = (
+        _("Party"),
+        _("Name"),
+        _("Child"),
+        _("Payment"),
+        _("Arrived"),
+        _("Gate"),
+        _("Age"),
+        _("Waiting"),
+        *(one.text for one in questions.of(event)),
+    )
     table = spreadsheets.rows_to_csv(header, _table(event))
     answer = StreamingHttpResponse(table, content_type="text/csv; charset=utf-8")
     answer["Content-Disposition"] = f'attachment; filename="guests-{event.public_id}.csv"'
     return answer
 
 
+@login_required
+@require_GET
+@never_cache
+def guests_print(request: HttpRequest, pk: int) -> HttpResponse:
+    """The list of guests on paper, for who hosts the event and the staff of its centre. Five queries and the reader's."""
+    member = member_of(request)
+    event = event_for(member, pk)
+    if not may_run(member, event):
+        raise PermissionDenied(_("Only who hosts the event sees who comes."))
+    audit.record(audit.Action.EXPORTED, actor=member, centre=event.centre, target="guests")
+    scans = list(board.scans_of(event))
+    lists = [
+        (title, sorted(board.parties_of(event, scans, states), key=lambda line: line.last_name))
+        for title, states in ((_("Coming"), COMING), (_("Waiting list"), IN_LINE))
+    ]
+    context = {
+        "nav": "events",
+        "event": event,
+        "lists": lists,
+        "is_empty": not any(some for _title, some in lists),
+    }
+    return render(request, "events/printed.html", context)
+
+
 def _table(event: Event) -> list[Sequence[object]]:
-    """A line for every guest: party, name, child, whether not paid, since when inside (on the event's own clock), gate."""
-    asked = questions.of(event)
+    """A line for every guest: party, name, child, whether not paid, since when inside (on the event's own clock), gate,
+    age, whether they only wait, and what the party answered. Who waits comes last.
+    """
+    scans, asked = list(board.scans_of(event)), questions.of(event)
     return [
         (
             party.title,
             guest.name,
             _("yes") if guest.is_child else "",
-            _("not paid") if party.registration.state == Registration.State.AWAITING_PAYMENT else "",
+            _("not paid") if party.is_unpaid else "",
             f"{guest.at.astimezone(event.zone):%Y-%m-%d %H:%M}" if guest.at else "",
             guest.gate,
+            guest.age,
+            _("yes") if states is IN_LINE else "",
             *(dict(party.answers).get(one.text, "") for one in asked),
         )
-        for party in board.parties_of(event, list(board.scans_of(event)))
+        for states in (COMING, IN_LINE)
+        for party in board.parties_of(event, scans, states)
         for guest in party.guests
     ]
 

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from events import (
+    calendar_views,
     cohost_views,
     desk_urls,
     door_urls,
@@ -35,11 +36,11 @@ urlpatterns = [
     path("registrations/<id:pk>/decide/", party_views.registration_decide, name="registration_decide"),
     path("registrations/<id:pk>/cancel/", views.registration_cancel, name="registration_cancel"),
     path("registrations/<id:pk>/move/", moving_views.registration_move, name="registration_move"),
-    path("events/<id:pk>.ics", views.event_ics, name="event_ics"),
-    path("circles/<slug:slug>.ics", views.circle_ics, name="circle_ics"),
-    path("centres/<slug:slug>.ics", views.centre_ics, name="centre_ics"),
-    path("calendar/new-address/", views.calendar_new_address, name="calendar_new_address"),
-    path("calendar/<str:token>.ics", views.member_ics, name="member_ics"),
+    path("events/<id:pk>.ics", calendar_views.event_ics, name="event_ics"),
+    path("circles/<slug:slug>.ics", calendar_views.circle_ics, name="circle_ics"),
+    path("centres/<slug:slug>.ics", calendar_views.centre_ics, name="centre_ics"),
+    path("calendar/new-address/", calendar_views.calendar_new_address, name="calendar_new_address"),
+    path("calendar/<str:token>.ics", calendar_views.member_ics, name="member_ics"),
     *door_urls.urlpatterns,
     *desk_urls.urlpatterns,
 ]

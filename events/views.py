@@ -10,7 +10,6 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q, prefetch_related_objects
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -18,13 +17,14 @@ from django.utils.http import urlencode
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods
 
 from community import households, matching, members, texts
-from community.models import Centre, Circle, Member
+from community.models import Member
 from events import (
     calendars,
     cohosts,
+    host_needs,
     months,
     questions,
     registration,
@@ -177,7 +177,7 @@ def event_register(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @require_GET
 def my_events(request: HttpRequest) -> HttpResponse:
-    """What I come to and what I host. At most eight queries for any number."""
+    """What I come to and what I host. At most twelve queries for any number."""
     member = member_of(request)
     by_me = Registration.objects.filter(member=member).values("pk")
     named = Attendee.objects.filter(member=member, is_live=True).values("registration")
@@ -187,6 +187,7 @@ def my_events(request: HttpRequest) -> HttpResponse:
     hosting = Event.objects.filter(hosted_by(member)).exclude(state=Event.State.CANCELLED)
     context = {
         "nav": "events",
+        "needs": host_needs.needs(member),
         "coming": rows.select_related("event__place", "member").order_by("event__starts_at", "pk")[:100],
         "hosting": hosting.upcoming().for_list()[:100],
         "drafts": hosting.filter(state=Event.State.DRAFT).order_by("-created_at")[:20],
@@ -194,15 +195,6 @@ def my_events(request: HttpRequest) -> HttpResponse:
         "feed": request.build_absolute_uri(reverse("member_ics", args=[calendars.feed_token(member)])),
     }
     return render(request, "events/mine.html", context)
-
-
-@login_required
-@require_POST
-def calendar_new_address(request: HttpRequest) -> HttpResponse:
-    """Another address for the reader's own calendar, for when the old one got into other hands."""
-    calendars.new_feed(member_of(request))
-    messages.success(request, _("Your calendar has a new address. The old one opens nothing any more."))
-    return redirect("my_events")
 
 
 @login_required
@@ -356,53 +348,6 @@ def unlisted(response: HttpResponse) -> HttpResponse:
     response["Referrer-Policy"] = "no-referrer"
     response["X-Robots-Tag"] = "noindex"
     response["Cache-Control"] = "private, no-store"
-    return response
-
-
-@require_GET
-def event_ics(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """One event as a calendar file."""
-    event = event_for(reader_of(request), pk)
-    if event.starts_at is None:
-        raise Event.DoesNotExist
-    return _calendar(request, calendars.feed_of(event), f"{event.public_id}.ics")
-
-
-@require_GET
-def circle_ics(request: HttpRequest, slug: str) -> HttpResponseBase:
-    """The public events of a circle, to subscribe to."""
-    circle = Circle.objects.open_to(reader_of(request)).get(slug=slug)
-    return _calendar(request, calendars.of_circle(circle), f"{slug}.ics")
-
-
-@require_GET
-def centre_ics(request: HttpRequest, slug: str) -> HttpResponseBase:
-    """The public events of a centre, to subscribe to."""
-    return _calendar(request, calendars.of_centre(Centre.objects.get(slug=slug)), f"{slug}.ics")
-
-
-@require_GET
-def member_ics(request: HttpRequest, token: str) -> HttpResponseBase:
-    """A member's own events. Whoever knows the address may read it: that is how calendar programs subscribe."""
-    response = _calendar(
-        request, calendars.of_member(calendars.member_for_feed(token)), "euregio-circles.ics"
-    )
-    response["Cache-Control"] = "private, no-cache"
-    return response
-
-
-def _calendar(request: HttpRequest, feed: calendars.Feed, name: str) -> HttpResponseBase:
-    """The feed, or 304 for who has it already. One query, two for who has another one."""
-    known = request.headers.get("If-None-Match", "")
-    tags = [part.strip().removeprefix("W/") for part in known.split(",") if part.strip()]
-    response: HttpResponse
-    if tags and (tag := feed.etag()) in tags:
-        response = HttpResponse(status=304)
-    else:
-        content, tag = feed.content()
-        response = HttpResponse(content, content_type="text/calendar; charset=utf-8")
-        response["Content-Disposition"] = f'inline; filename="{name}"'
-    response["ETag"] = tag
     return response
 
 

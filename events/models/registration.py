@@ -19,6 +19,7 @@ LIVE = ("unconfirmed", "requested", "confirmed", "awaiting_payment", "waiting", 
 FORGOTTEN = "@erased.invalid"  # ends the address of a guest of whom nothing is left
 UNDECIDED = ("requested", "waiting", "offered")  # those who have asked and do not come yet
 SEATED = ("unconfirmed", "confirmed", "awaiting_payment", "offered")  # those who hold places
+IN_LINE = ("waiting", "offered")  # who waits, and who is being asked
 COMING = ("confirmed", "awaiting_payment")  # those who have a ticket
 
 

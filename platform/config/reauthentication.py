@@ -42,6 +42,7 @@ ASKED_FOR: dict[str, tuple[str, ...]] = {  # by the name of the page: which meth
     "desk_people_csv": READS,
     "desk_events_csv": READS,
     "guests_csv": READS,
+    "guests_print": READS,
     "desk_person_host": WRITES,
     "desk_person_address": WRITES,
     "desk_roles": WRITES,

@@ -310,9 +310,9 @@ def test_the_guest_list_comes_as_a_table_for_who_hosts_and_nobody_else(client):
         assert answer.status_code == status
     table = b"".join(answer.streaming_content).decode("utf-8-sig")
     head, first, second = csv.reader(io.StringIO(table))
-    assert head == ["Party", "Name", "Child", "Payment", "Arrived", "Gate"]
+    assert head == ["Party", "Name", "Child", "Payment", "Arrived", "Gate", "Age", "Waiting"]
     assert first[:4] == [str(row.member), str(row.member), "", ""] and first[5] == "Front"
-    assert second == [str(row.member), "'=cmd|' /C calc'!A0", "", "", "", ""]
+    assert second == [str(row.member), "'=cmd|' /C calc'!A0", "", "", "", "", "", ""]
     assert (answer["Content-Type"], answer["Cache-Control"]) == (
         "text/csv; charset=utf-8",
         "max-age=0, no-cache, no-store, must-revalidate, private",
