@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from heapq import merge
 from itertools import islice
@@ -20,8 +20,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from community.models import Member
-from events.holidays import COUNTRY_NAMES, holiday_on
+from events.holidays import holiday_on
 from events.models import Event, Pool, Series
 from realtime import clock
 
@@ -134,7 +133,7 @@ def occurrences(
     that does not fit its own rule is no occurrence; without a rule the start and the RDATEs are. Raises
     ValidationError for a rule that cannot be read.
     """
-    return islice(_dates(rule, until or _later(rule.start)), limit)
+    return islice(_dates(rule, until or later(rule.start)), limit)
 
 
 def check(rule: Rule) -> None:
@@ -143,7 +142,7 @@ def check(rule: Rule) -> None:
         raise ValidationError({"rrule": _("A meetup recurs by days at most, not by hours or minutes.")})
     if len(rule.rdates) > MAX_DATES or len(rule.exdates) > MAX_DATES:
         raise ValidationError({"rrule": _("These are too many single dates for one series.")})
-    _must_be_near(rule)
+    must_be_near(rule)
     first = next(occurrences(rule), None)
     if first is None:
         raise ValidationError({"rrule": _("This rule gives no date at all.")})
@@ -154,7 +153,7 @@ def check(rule: Rule) -> None:
         )
 
 
-def _must_be_near(rule: Rule) -> None:
+def must_be_near(rule: Rule) -> None:
     """Start and single dates lie between 1970 and 2200: beyond, calendars and clocks know no zones."""
     for name, walls in (("starts_at", [rule.start]), ("rdates", rule.rdates), ("exdates", rule.exdates)):
         if not all(EARLIEST <= wall.year <= LATEST for wall in walls):
@@ -163,7 +162,7 @@ def _must_be_near(rule: Rule) -> None:
 
 def moved(rrule: str, by: timedelta) -> str:
     """A rule whose start moves to another day: weekdays go along. Raises ValidationError where that is not sure to be meant."""
-    parts = _parts(rrule)
+    parts = parts_of(rrule)
     if not by or parts.get("FREQ") == "DAILY" or not rrule:
         return rrule
     if parts["FREQ"] != "WEEKLY" or any(name in parts for name in ("BYMONTH", "BYSETPOS")):
@@ -178,48 +177,25 @@ def moved(rrule: str, by: timedelta) -> str:
 
 def first_from(rule: Rule, at: datetime) -> datetime:
     """The first date the rule itself gives at or after a wall time; `at` when it gives none."""
-    return next((wall for wall in _by_rule(rule, _later(at)) if wall >= at), at)
+    return next((wall for wall in by_rule(rule, later(at)) if wall >= at), at)
 
 
 def counted_from(rule: Rule, at: datetime) -> str:
     """The rule as it goes on from one of its dates: a COUNT is lowered by what was before."""
-    parts = _parts(rule.rrule)
+    parts = parts_of(rule.rrule)
     if "COUNT" in parts:
-        before = sum(1 for wall in _by_rule(rule, at) if wall < at)
+        before = sum(1 for wall in by_rule(rule, at) if wall < at)
         parts["COUNT"] = str(max(1, int(parts["COUNT"]) - before))
     return _joined(parts)
 
 
 def ended_before(rrule: str, at: datetime) -> str:
     """The rule as it ends before a wall time."""
-    parts = _parts(rrule)
+    parts = parts_of(rrule)
     parts.pop("COUNT", None)
     if parts:
         parts["UNTIL"] = (at - timedelta(seconds=1)).strftime("%Y%m%dT%H%M%S")
     return _joined(parts)
-
-
-def preview(rule: Rule, limit: int = 10, *, host: Member | None = None) -> tuple[list[Occurrence], bool]:
-    """The first dates of a rule with what is special about them, and whether there are more. Nothing is saved.
-
-    Notes: the clocks change, a public holiday, another event of `host` that day. At most one query. Raises
-    ValidationError for a rule that cannot be read, or dates nobody lives to see.
-    """
-    _must_be_near(rule)
-    found = list(occurrences(rule, limit + 1))
-    shown, more = found[:limit], len(found) > limit
-    busy = _busy(host, shown)
-    noted = []
-    before = None
-    for one in shown:
-        noted.append(
-            replace(
-                one,
-                notes=[*_clock_notes(one, before), *_holiday_notes(one), *busy.get(one.starts_at.date(), [])],
-            )
-        )
-        before = one
-    return noted, more
 
 
 def rule_of(series: Series) -> Rule:
@@ -323,7 +299,8 @@ def copy_links(series: Series, events: Sequence[Event]) -> None:
     )
 
 
-def _later(start: datetime) -> datetime:
+def later(start: datetime) -> datetime:
+    """As far from `start` as any expansion looks."""
     return start + FAR if start.year < 9000 else datetime.max
 
 
@@ -331,7 +308,7 @@ def _dates(rule: Rule, until: datetime) -> Iterator[Occurrence]:
     left_out = {day.replace(tzinfo=None) for day in rule.exdates}
     single = sorted({*rule.rdates, *(() if rule.rrule else (rule.start,))})
     last: datetime | None = None
-    for wall in merge(_by_rule(rule, until), single):
+    for wall in merge(by_rule(rule, until), single):
         if wall > until:
             return
         starts_at = moment(wall, rule.timezone)
@@ -343,7 +320,8 @@ def _dates(rule: Rule, until: datetime) -> Iterator[Occurrence]:
         yield Occurrence(wall, starts_at)
 
 
-def _by_rule(rule: Rule, until: datetime) -> Iterator[datetime]:
+def by_rule(rule: Rule, until: datetime) -> Iterator[datetime]:
+    """What the rule alone gives up to a wall time, before exceptions and holidays. Raises ValidationError."""
     if not rule.rrule:
         return
     parsed = _parsed(rule)
@@ -358,7 +336,8 @@ def _by_rule(rule: Rule, until: datetime) -> Iterator[datetime]:
         raise ValidationError({"rrule": _("This rule contradicts itself.")}) from wrong
 
 
-def _parts(text: str) -> dict[str, str]:
+def parts_of(text: str) -> dict[str, str]:
+    """A rule by the names of its parts."""
     return dict(part.split("=", 1) for part in text.split(";") if "=" in part)
 
 
@@ -368,7 +347,7 @@ def _joined(parts: dict[str, str]) -> str:
 
 def _parsed(rule: Rule) -> rrule:
     text = rule.rrule.strip().upper().removeprefix("RRULE:")
-    parts = _parts(text)
+    parts = parts_of(text)
     _must_be_sound(text, parts)
     if "UNTIL" in parts:
         # §3.3.10: UNTIL is UTC when the start has a zone. A date means: the whole of that day.
@@ -449,45 +428,3 @@ def _must_be_sound(text: str, parts: dict[str, str]) -> None:
     )
     if by_hand:
         raise ValidationError({"rrule": _("This rule contradicts itself.")})
-
-
-def _clock_notes(one: Occurrence, before: Occurrence | None) -> list[str]:
-    if one.starts_at.replace(tzinfo=None) != one.written:
-        shown = one.starts_at.strftime("%H:%M")
-        return [_("The clocks go forward that night: it begins at %(time)s.") % {"time": shown}]
-    if before is None or before.starts_at.utcoffset() == one.starts_at.utcoffset():
-        return []
-    is_summer = (one.starts_at.utcoffset() or timedelta()) > (before.starts_at.utcoffset() or timedelta())
-    return [_("From here on summer time.") if is_summer else _("From here on winter time.")]
-
-
-def _holiday_notes(one: Occurrence) -> list[str]:
-    day = one.starts_at.date()
-    named: dict[str, list[str]] = {}
-    for country, label in COUNTRY_NAMES.items():
-        holiday = holiday_on(day, country)
-        if holiday:
-            named.setdefault(holiday, []).append(str(label))
-    return [
-        _("%(holiday)s: public holiday in %(countries)s.")
-        % {"holiday": holiday, "countries": ", ".join(labels)}
-        for holiday, labels in named.items()
-    ]
-
-
-def _busy(host: Member | None, shown: Sequence[Occurrence]) -> dict[date, list[str]]:
-    """By local day, what else the host does then. One query; none without host or dates."""
-    if host is None or not shown:
-        return {}
-    others = Event.objects.filter(host=host, state=Event.State.PUBLISHED).between(
-        shown[0].starts_at - timedelta(days=1), shown[-1].starts_at + timedelta(days=1)
-    )
-    found: dict[date, list[str]] = {}
-    for event in others.order_by("starts_at"):
-        if event.local_start is not None:
-            note = _("Same day: your event “%(title)s” at %(time)s.") % {
-                "title": event.title,
-                "time": event.local_start.strftime("%H:%M"),
-            }
-            found.setdefault(event.local_start.date(), []).append(note)
-    return found

@@ -45,7 +45,8 @@ from events import hosting, imports
 from events.desk_views import AddressForm, GrantForm
 from events.door_views import HelperForm
 from events.forms import CallOffForm, LetterForm, PartyForm, SearchForm
-from events.host_forms import EventForm, WhenForm
+from events.host_forms import EventForm
+from events.when_form import RuleForm, WhenForm
 from realtime import chat, ids
 from tests.config.small_region import Region, make_region
 from tests.hostile import IMPOSSIBLE, all_texts, raw_bytes
@@ -227,6 +228,7 @@ def form_makers(region: Region) -> dict[type, Any]:
             CallOffForm,
             LetterForm,
             WhenForm,
+            RuleForm,
             HelperForm,
             SearchForm,
             CirclesFilter,
