@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, timedelta
-from functools import cache, lru_cache
+from datetime import UTC, timedelta
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import icalendar
@@ -16,6 +16,7 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 
 from community.models import Centre, Circle, Member
+from events import zones
 from events.models import CalendarFeed, Event, Registration
 from events.models.event import EventQuerySet
 from events.models.registration import COMING
@@ -25,7 +26,6 @@ from realtime.ids import decode
 PRODUCT = "-//Euregio Circles//EN"
 FEED_LIMIT = 500
 FEED_PAST = timedelta(days=60)
-ZONES_FROM, ZONES_UNTIL = date(2015, 1, 1), date(2038, 1, 1)
 _SALT = "calendar"
 
 
@@ -169,15 +169,10 @@ def _calendar(
         calendar.add("refresh-interval", timedelta(hours=6), parameters={"VALUE": "DURATION"})
     rows = [event for event in events if event.starts_at is not None]
     for zone in sorted({event.timezone for event in rows if not event.all_day}):
-        calendar.add_component(_zone(zone))
+        calendar.add_component(zones.component(zone))
     for event in rows:
         calendar.add_component(_component(event, cancelled=cancelled))
     return bytes(calendar.to_ical())
-
-
-@cache
-def _zone(name: str) -> icalendar.Timezone:
-    return icalendar.Timezone.from_tzid(name, first_date=ZONES_FROM, last_date=ZONES_UNTIL)
 
 
 def _component(event: Event, *, cancelled: bool) -> icalendar.Event:

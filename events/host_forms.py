@@ -214,7 +214,13 @@ class EventForm(WhenForm):
         if "repeat" not in self.data:  # sent without that part of the form
             return Recurrence()
         scope = self.cleaned_data["scope"] or "this"
-        return rescheduling.new_recurrence(event, self.recurrence(), scope, self.start())
+        said, begins = self.recurrence(), self.start()
+        if (
+            scope == "this" and event.local_start is not None
+        ):  # one date that goes elsewhere takes no rule along
+            begins = event.local_start.replace(tzinfo=None)
+            said["rrule"] = self.rrule(begins.date())
+        return rescheduling.new_recurrence(event, said, scope, begins)
 
     @staticmethod
     def initial_of(event: Event) -> dict[str, Any]:

@@ -204,10 +204,10 @@ class WhenForm(RuleForm):
             until=said.get("until"),
         )
 
-    def rrule(self) -> str:
-        """RFC 5545 §3.3.10 of what was typed or chosen; empty for single dates only."""
+    def rrule(self, day: date | None = None) -> str:
+        """RFC 5545 §3.3.10 of what was typed or chosen, begun on `day` or the one in the form; empty for single dates only."""
         typed: str = self.cleaned_data["rule"]
-        return typed if self.is_typed else self._chosen().rrule(self.cleaned_data["day"])
+        return typed if self.is_typed else self._chosen().rrule(day or self.cleaned_data["day"])
 
     def rule_form(self, wrong: Iterable[str] = ()) -> RuleForm:
         """The field with the rule, to be drawn anew: what was typed, or what the choice is as a rule."""

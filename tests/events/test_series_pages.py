@@ -399,6 +399,21 @@ def test_no_date_moves_into_the_past(client: Client, host: Any, clock: Any) -> N
     assert starts(found)[:2] == ["03-09 19:00", "03-16 19:00"]
 
 
+def test_one_date_goes_to_another_day_and_the_meetup_stays_where_it_is(client: Client, host: Any) -> None:
+    for rrule in ("FREQ=WEEKLY;COUNT=6", "FREQ=MONTHLY;BYDAY=2TU", "FREQ=MONTHLY;BYDAY=TU;BYSETPOS=2,4"):
+        found = meetup(host, rrule)
+        second, third = rows(found)[1:3]
+        day = (second.local_start + timedelta(days=1)).date()  # type: ignore[operator]
+
+        for starts_at in ("20:15", "20:30"):  # once more: it has been moved already
+            sent = editor(client, second, day=day.isoformat(), starts=starts_at, ends="23:00")
+            assert saved(client, second, sent).status_code == 302
+
+        assert starts(found)[1:3] == [f"{day:%m-%d} 20:30", f"{third.local_start:%m-%d} 19:00"]
+        found.refresh_from_db()
+        assert found.rrule == rrule
+
+
 def test_one_date_takes_no_rule_and_a_stale_page_is_refused(client: Client, host: Any) -> None:
     found = meetup(host)
     second = rows(found)[1]
