@@ -22,12 +22,15 @@ def tell(
 ) -> None:
     """Mail `kind` to who registered and to every member named in the party, each once a version, in their language.
 
-    `again` makes it another mail than the one of that version before.
+    `calendar` is an invitation before it is addressed; without it, who comes gets the one of the event. `again` makes it
+    another mail than the one of that version before.
     """
     event = registration.event
     attendees = registration.live
     people = {attendee.member for attendee in attendees if attendee.member} | {registration.member}
     path = reverse("registration", args=[registration.pk])
+    if calendar is None:
+        calendar = calendars.invitation(event) if registration.is_coming else ""
     may_cancel = kind in WITH_CANCEL_LINK and registration.event.over_at is not None
     for person in sorted((p for p in people if p is not None), key=lambda p: p.pk):
         notify.put(
@@ -52,9 +55,7 @@ def tell(
                 **context,
             },
             member=person,
-            calendar=calendars.invitation(event)
-            if calendar is None and registration.is_coming
-            else calendar or "",
+            calendar=calendars.addressed(calendar, person) if calendar else "",
         )
 
 
