@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, timedelta
-from functools import cache, lru_cache
+from datetime import UTC, timedelta
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import icalendar
@@ -14,19 +15,21 @@ from django.conf import settings
 from django.core import signing
 from django.db.models import F
 from django.utils.translation import gettext as _
+from icalendar.parser import Contentline, Parameters
 
 from community.models import Centre, Circle, Member
+from events import zones
 from events.models import CalendarFeed, Event, Registration
 from events.models.event import EventQuerySet, hosted_by
-from events.models.registration import COMING
+from events.models.registration import COMING, Guest
 from realtime import clock
 from realtime.ids import decode
 
 PRODUCT = "-//Euregio Circles//EN"
 FEED_LIMIT = 500
 FEED_PAST = timedelta(days=60)
-ZONES_FROM, ZONES_UNTIL = date(2015, 1, 1), date(2038, 1, 1)
 _SALT = "calendar"
+_STAMP = re.compile(r"(?m)^DTSTAMP:\w+")
 
 
 # What a calendar says of an event: `_component` reads nothing else.
@@ -71,9 +74,11 @@ def feed_of(event: Event) -> Feed:
 
 
 def invitation(event: Event, *, cancelled: bool = False) -> str:
-    """The event as it goes along with a mail: PUBLISH, or CANCEL, which takes it out of the reader's calendar.
+    """The event as it goes along with a mail (RFC 5546), before it is `addressed`: REQUEST, or CANCEL, which takes it out of a calendar.
 
-    Written once for everybody who gets it: five hundred who register at once get one and the same.
+    REQUEST, though everybody who gets it has said yes already: of PUBLISH, programs make an entry that no later mail
+    changes or takes away. Written once for everybody: five hundred who register at once get one and the same. A date
+    of a meetup is an event with a UID of its own, as in every feed: a RECURRENCE-ID would name it by a time that moves.
     """
     centre, place = event.centre, event.place.name if event.place else ""
     said = (event.version, event.sequence, event.updated_at, event.starts_at, event.ends_at, event.state)
@@ -82,7 +87,20 @@ def invitation(event: Event, *, cancelled: bool = False) -> str:
 
 @lru_cache(maxsize=256)
 def _invitation(event: Event, cancelled: bool, _said: tuple[object, ...]) -> str:
-    return _calendar("", [event], method="CANCEL" if cancelled else "PUBLISH", cancelled=cancelled).decode()
+    return _calendar("", [event], method="CANCEL" if cancelled else "REQUEST").decode()
+
+
+def addressed(text: str, person: Member | Guest) -> str:
+    """An invitation to one person, who has said yes on the page: no answer is asked for. It counts from now on. No query.
+
+    A newer one of the same SEQUENCE counts by its DTSTAMP: who gives their place back and comes again has it again.
+    """
+    answer = {} if "\r\nMETHOD:CANCEL\r\n" in text else {"PARTSTAT": "ACCEPTED", "RSVP": "FALSE"}
+    name = "".join(sign for sign in str(person) if sign.isprintable())
+    said = Parameters({"CN": name, "CUTYPE": "INDIVIDUAL", "ROLE": "REQ-PARTICIPANT", **answer})
+    line = Contentline.from_parts("ATTENDEE", said, f"mailto:{person.email}").to_ical().decode()
+    text = _STAMP.sub(f"DTSTAMP:{clock.now().astimezone(UTC):%Y%m%dT%H%M%SZ}", text)
+    return text.replace("END:VEVENT", f"{line}\r\nEND:VEVENT", 1)
 
 
 def of_circle(circle: Circle) -> Feed:
@@ -157,9 +175,7 @@ def _feed() -> EventQuerySet:
     )
 
 
-def _calendar(
-    name: str, events: Iterable[Event], *, method: str = "PUBLISH", cancelled: bool = False
-) -> bytes:
+def _calendar(name: str, events: Iterable[Event], *, method: str = "PUBLISH") -> bytes:
     calendar = icalendar.Calendar()
     calendar.add("prodid", PRODUCT)
     calendar.add("version", "2.0")
@@ -169,18 +185,13 @@ def _calendar(
         calendar.add("refresh-interval", timedelta(hours=6), parameters={"VALUE": "DURATION"})
     rows = [event for event in events if event.starts_at is not None]
     for zone in sorted({event.timezone for event in rows if not event.all_day}):
-        calendar.add_component(_zone(zone))
+        calendar.add_component(zones.component(zone))
     for event in rows:
-        calendar.add_component(_component(event, cancelled=cancelled))
+        calendar.add_component(_component(event, method))
     return bytes(calendar.to_ical())
 
 
-@cache
-def _zone(name: str) -> icalendar.Timezone:
-    return icalendar.Timezone.from_tzid(name, first_date=ZONES_FROM, last_date=ZONES_UNTIL)
-
-
-def _component(event: Event, *, cancelled: bool) -> icalendar.Event:
+def _component(event: Event, method: str) -> icalendar.Event:
     start, end = event.local_start, event.local_end
     assert start is not None
     row = icalendar.Event()
@@ -190,7 +201,9 @@ def _component(event: Event, *, cancelled: bool) -> icalendar.Event:
     row.add("last-modified", event.updated_at.astimezone(UTC).replace(microsecond=0))
     row.add("created", event.created_at.astimezone(UTC).replace(microsecond=0))
     row.add("summary", event.title, parameters={"LANGUAGE": event.language})
-    row.add("status", "CANCELLED" if cancelled or event.state == Event.State.CANCELLED else "CONFIRMED")
+    is_off = event.state == Event.State.CANCELLED
+    if is_off or method != "CANCEL":  # RFC 5546 §3.2.5: who alone no longer comes is told of no status
+        row.add("status", "CANCELLED" if is_off else "CONFIRMED")
     if event.all_day:
         last = (end - timedelta(microseconds=1)).date() if end else start.date()
         row.add("dtstart", start.date())

@@ -1,11 +1,10 @@
-"""What a host types: when it is, once or again and again, and everything else about an event or a meetup."""
+"""What a host types of an event or a meetup beside when it is."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
-from datetime import date, datetime, time, timedelta
+from datetime import timedelta
 from typing import Any, cast
 
 from django import forms
@@ -16,204 +15,16 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from community.forms import interest_choices
 from community.models import Centre, Circle, Interest, Member, Place
-from events.forms import DEFAULT_ZONE, date_input, spoken_languages, time_input, town_named
-from events.holidays import COUNTRY_NAMES
+from events import rescheduling
+from events.forms import DEFAULT_ZONE, spoken_languages, town_named
 from events.hosting import Plan, Recurrence
 from events.models import Event
 from events.question_forms import QuestionRows
-from events.series import Rule
+from events.when_form import WhenForm
 
-WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 NOTHING = re.compile(
     r"(€|eur|euros?)?\s*0+([.,][0–-]*)?\s*(€|eur|euros?)?", re.IGNORECASE
 )  # 0, 0 €, 0,00 EUR
-
-
-class DaysField(forms.TypedMultipleChoiceField):
-    """Days ticked in a list that is drawn anew each time: local times as ISO 8601 come in, dates go out."""
-
-    widget = forms.MultipleHiddenInput
-
-    def __init__(self, **given: Any) -> None:
-        super().__init__(coerce=lambda text: datetime.fromisoformat(text).date(), **given)
-
-    def valid_value(self, value: Any) -> bool:
-        """Every day may be left out, also one that the list no longer shows."""
-        return True
-
-
-class WhenForm(forms.Form):
-    """When it is, once or again and again: what the live preview of dates needs."""
-
-    REPEATS = (
-        ("once", gettext_lazy("Once")),
-        ("weekly", gettext_lazy("Weekly")),
-        ("weekday", gettext_lazy("Monthly, on the same weekday (first Tuesday …)")),
-        ("monthday", gettext_lazy("Monthly, on the same date")),
-        ("lastday", gettext_lazy("Monthly, on the last such weekday")),
-    )
-    DAYS = (
-        ("MO", gettext_lazy("Mon")),
-        ("TU", gettext_lazy("Tue")),
-        ("WE", gettext_lazy("Wed")),
-        ("TH", gettext_lazy("Thu")),
-        ("FR", gettext_lazy("Fri")),
-        ("SA", gettext_lazy("Sat")),
-        ("SU", gettext_lazy("Sun")),
-    )
-
-    day = forms.DateField(label=gettext_lazy("Day"), widget=date_input())
-    starts = forms.TimeField(label=gettext_lazy("Begins"), required=False, widget=time_input())
-    ends = forms.TimeField(label=gettext_lazy("Ends"), required=False, widget=time_input())
-    last_day = forms.DateField(
-        label=gettext_lazy("Last day, if it takes several"), required=False, widget=date_input()
-    )
-    all_day = forms.BooleanField(label=gettext_lazy("All day"), required=False)
-    repeat = forms.ChoiceField(
-        label=gettext_lazy("How often"),
-        choices=REPEATS,
-        initial="once",
-        required=False,
-        widget=forms.RadioSelect,
-    )
-    every = forms.TypedChoiceField(
-        label=gettext_lazy("In which rhythm"),
-        required=False,
-        coerce=int,
-        empty_value=None,
-        choices=[
-            (1, gettext_lazy("every time")),
-            (2, gettext_lazy("every second")),
-            (3, gettext_lazy("every third")),
-            (4, gettext_lazy("every fourth")),
-        ],
-    )
-    weekdays = forms.MultipleChoiceField(
-        label=gettext_lazy("On"),
-        required=False,
-        choices=DAYS,
-        widget=forms.CheckboxSelectMultiple,
-        help_text=gettext_lazy("Leave empty for the weekday of the first date."),
-    )
-    until = forms.DateField(label=gettext_lazy("Until"), required=False, widget=date_input())
-    count = forms.IntegerField(
-        label=gettext_lazy("Or so many times"), required=False, min_value=1, max_value=400
-    )
-    exceptions = forms.CharField(
-        label=gettext_lazy("Not on"),
-        required=False,
-        max_length=2000,
-        help_text=gettext_lazy("Dates to leave out, like 2027-12-24, with blanks between them."),
-    )
-    extra = forms.CharField(
-        label=gettext_lazy("Also on"),
-        required=False,
-        max_length=2000,
-        help_text=gettext_lazy("Extra dates, in the same way."),
-    )
-    skip_holidays = forms.MultipleChoiceField(
-        label=gettext_lazy("Leave out public holidays in"),
-        required=False,
-        choices=list(COUNTRY_NAMES.items()),
-        widget=forms.CheckboxSelectMultiple,
-    )
-
-    leave_out = DaysField(required=False)  # beside the next dates, in _dates.html
-
-    def clean_exceptions(self) -> list[date]:
-        return self._days("exceptions")
-
-    def clean_extra(self) -> list[date]:
-        return self._days("extra")
-
-    def _days(self, name: str) -> list[date]:
-        found = []
-        for word in self.cleaned_data[name].replace(",", " ").replace(";", " ").split():
-            try:
-                found.append(date.fromisoformat(word))
-            except ValueError:
-                raise ValidationError(
-                    _("“%(word)s” is not a date like 2027-12-24.") % {"word": word[:40]}
-                ) from None
-        return found
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
-        day, last = cleaned.get("day"), cleaned.get("last_day")
-        if not cleaned.get("all_day") and "starts" in cleaned and cleaned["starts"] is None:
-            self.add_error("starts", _("Say when it begins, or choose “All day”."))
-        if day and last and last < day:
-            self.add_error("last_day", _("This is before the first day."))
-        if cleaned.get("until") and cleaned.get("count"):
-            self.add_error("count", _("Choose one: until a day, or so many times."))
-        if day and cleaned.get("until") and cleaned["until"] < day:
-            self.add_error("until", _("This is before the first date."))
-        return cleaned
-
-    @property
-    def repeats(self) -> bool:
-        """It is a meetup, not a single event."""
-        return self.cleaned_data.get("repeat") not in {"", "once", None} or bool(
-            self.cleaned_data.get("extra")
-        )
-
-    def start(self) -> datetime:
-        """The first start, wall time."""
-        said = self.cleaned_data
-        return datetime.combine(said["day"], time() if said["all_day"] else said["starts"])
-
-    def end(self) -> datetime | None:
-        """The end, wall time: an end earlier in the day than the start is on the next; None when not known."""
-        said = self.cleaned_data
-        last = said["last_day"] or said["day"]
-        if said["all_day"]:
-            return datetime.combine(last + timedelta(days=1), time())
-        if said["ends"] is None:
-            return datetime.combine(last, time(23, 59)) if last > said["day"] else None
-        end = datetime.combine(last, said["ends"])
-        return end + timedelta(days=1) if end <= self.start() else end
-
-    def rrule(self) -> str:
-        """RFC 5545 §3.3.10 of what was chosen; empty for single dates only."""
-        said = self.cleaned_data
-        day: date = said["day"]
-        week = WEEKDAYS[day.weekday()]
-        parts = {
-            "weekly": f"FREQ=WEEKLY;BYDAY={','.join(said['weekdays'] or [week])}",
-            "weekday": f"FREQ=MONTHLY;BYDAY={(day.day - 1) // 7 + 1}{week}",
-            "lastday": f"FREQ=MONTHLY;BYDAY=-1{week}",
-            "monthday": f"FREQ=MONTHLY;BYMONTHDAY={day.day}",
-        }
-        rule = parts.get(said["repeat"], "")
-        if rule and (said["every"] or 1) > 1:
-            rule += f";INTERVAL={said['every']}"
-        if rule and said["count"]:
-            rule += f";COUNT={said['count']}"
-        if rule and said["until"]:
-            rule += f";UNTIL={said['until']:%Y%m%d}T235959"
-        return rule
-
-    def recurrence(self) -> Recurrence:
-        """The rule with its single dates; the days ticked to be left out are exceptions like those typed."""
-        said = self.cleaned_data
-        return Recurrence(
-            rrule=self.rrule(),
-            rdates=self._starts_on(said["extra"]),
-            exdates=self._starts_on({*said["exceptions"], *said["leave_out"]}),
-            skip_holidays=said["skip_holidays"],
-        )
-
-    def rule(self) -> Rule:
-        """What will be published. Only for a form that is valid."""
-        return Rule(start=self.start(), timezone=DEFAULT_ZONE, **self.recurrence())
-
-    def rule_to_tick(self) -> Rule:
-        """What `series.preview` expands: with the days that are ticked, so that they can be taken back."""
-        return replace(self.rule(), exdates=self._starts_on(self.cleaned_data["exceptions"]))
-
-    def _starts_on(self, days: Iterable[date]) -> list[datetime]:
-        at = self.start().time()
-        return [datetime.combine(day, at) for day in sorted(days)]
 
 
 HOUR, DAY = 60, 24 * 60
@@ -332,6 +143,7 @@ class EventForm(WhenForm):
         widget=forms.RadioSelect,
     )
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    series_version = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, member: Member, event: Event | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -411,6 +223,19 @@ class EventForm(WhenForm):
             partner_centres=list(said["partner_centres"]),
         )
 
+    def new_recurrence(self, event: Event) -> Recurrence:
+        """How the meetup of `event` recurs from now on, where that is another way than so far."""
+        if "repeat" not in self.data:  # sent without that part of the form
+            return Recurrence()
+        scope = self.cleaned_data["scope"] or "this"
+        said, begins = self.recurrence(), self.start()
+        if (
+            scope == "this" and event.local_start is not None
+        ):  # one date that goes elsewhere takes no rule along
+            begins = event.local_start.replace(tzinfo=None)
+            said["rrule"] = self.rrule(begins.date())
+        return rescheduling.new_recurrence(event, said, scope, begins)
+
     @staticmethod
     def initial_of(event: Event) -> dict[str, Any]:
         """What the form shows of an event that exists. Two queries."""
@@ -421,19 +246,24 @@ class EventForm(WhenForm):
             " visibility circle all_day version by_approval opens_before closes_before fixed_before"
         )
         found: dict[str, Any] = {name: getattr(event, name) for name in facts.split()}
-        return found | {
-            "day": start and start.date(),
-            "starts": start and start.time(),
-            "ends": end and end.time(),
-            "last_day": last.date()
-            if start and last and last.date() > start.date() and (last - start).days >= 1
-            else None,
-            "town": _town_of(event),
-            "price": event.price_note.get(event.language, event.price),
-            "interests": [interest.slug for interest in event.interests.all()],
-            "partner_centres": list(event.partner_centres.all()),
-            "scope": "this",
-        }
+        return (
+            found
+            | EventForm.initial_of_rule(event)
+            | {
+                "day": start and start.date(),
+                "starts": start and start.time(),
+                "ends": end and end.time(),
+                "last_day": last.date()
+                if start and last and last.date() > start.date() and (last - start).days >= 1
+                else None,
+                "town": _town_of(event),
+                "price": event.price_note.get(event.language, event.price),
+                "interests": [interest.slug for interest in event.interests.all()],
+                "partner_centres": list(event.partner_centres.all()),
+                "scope": "this",
+                "series_version": event.series.version if event.series else None,
+            }
+        )
 
 
 def _offer_as_it_is(field: forms.Field, minutes: int | None) -> None:

@@ -17,19 +17,18 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from community import members
 from community.models import Member
-from events import hosting, rescheduling, series, undoing
+from events import hosting, rescheduling, series, series_views, undoing
 from events.access import event_for, may_run
 from events.forms import CallOffForm, today
-from events.host_forms import EventForm, WhenForm
+from events.host_forms import EventForm
 from events.models import Event
+from events.preview import preview
 from events.views import member_of, put
+from events.when_form import WhenForm
+from realtime import ids
 
 PREVIEW = 10
-FIELDS = {
-    "starts_at": "starts",
-    "ends_at": "ends",
-    "rrule": "repeat",
-}  # what verbs call what the form asks for
+FIELDS = {"starts_at": "starts", "ends_at": "ends"}  # what verbs call what the form asks for
 
 
 @login_required
@@ -55,30 +54,33 @@ def event_new(request: HttpRequest) -> HttpResponse:
         try:
             return redirect(_published(request, host, form))
         except ValidationError as refused:
-            put(form, refused, FIELDS)
+            _refuse(form, refused)
     return _editor(request, form, dates=_dates(WhenForm(request.POST), host), status=422)
 
 
 @login_required
 @require_http_methods(["GET", "POST"])
 def event_edit(request: HttpRequest, pk: int) -> HttpResponse:
-    """Change an event; of a series: this date, this and all following, or all still to come."""
+    """Change an event; of a series: this date, this and all following, or all still to come, after a look at what that does."""
     member = member_of(request)
     event = _run_by(member, pk)
     if request.method != "POST":
-        return _editor(
-            request, EventForm(member=member, event=event, initial=EventForm.initial_of(event)), event
-        )
+        initial = EventForm.initial_of(event)
+        form = EventForm(member=member, event=event, initial=initial)
+        return _editor(request, form, event, dates=_dates_of(event, member, initial))
     form = EventForm(request.POST, member=member, event=event)
+    if "preview" in request.POST or "back" in request.POST:
+        dates = _dates_of(event, member, request.POST)
+        return _editor(request, _kept(form, member, event), event, dates=dates)
     if form.is_valid():
         try:
-            told = _changed(member, event, form, publishes="publish" in request.POST)
-        except ValidationError as refused:
-            put(form, refused, FIELDS)
-        else:
-            messages.success(request, told)
+            if event.series_id:
+                return series_views.change(request, member, event, form)
+            messages.success(request, _changed(member, event, form, publishes="publish" in request.POST))
             return redirect(event)
-    return _editor(request, form, event, status=422)
+        except ValidationError as refused:
+            _refuse(form, refused)
+    return _editor(request, form, event, dates=_dates_of(event, member, request.POST), status=422)
 
 
 @login_required
@@ -113,7 +115,8 @@ def event_discard(request: HttpRequest, pk: int) -> HttpResponse:
 @require_GET
 def event_preview(request: HttpRequest) -> HttpResponse:
     """The next dates of what is being typed, as a part of the page. Nothing is saved."""
-    return render(request, "events/_dates.html", {"dates": _dates(WhenForm(request.GET), member_of(request))})
+    dates = _dates(WhenForm(request.GET), member_of(request), request.GET.get("of", ""))
+    return render(request, "events/_dates.html", {"dates": dates})
 
 
 @login_required
@@ -182,31 +185,41 @@ def _published(request: HttpRequest, host: Member, form: EventForm) -> Event:
 
 @transaction.atomic
 def _changed(member: Member, event: Event, form: EventForm, *, publishes: bool) -> str:
-    """Change what differs from the event, and publish a draft when asked to; what to tell the host."""
-    plan, version, scope = form.plan(), form.cleaned_data["version"], form.cleaned_data["scope"] or "this"
-    different = rescheduling.differences(event, plan)
-    if event.series is None or scope == "this":
-        hosting.change(member, event.pk, different, version)
-        if publishes:
-            hosting.publish_draft(member, event.pk)
-            return _("It is published. Share its page with those who should come.")
-        return _("It is changed. Who registered is told where it matters.")
-    which = rescheduling.Which(scope, event.pk)
-    affected = rescheduling.change_series(member, event.series.pk, which, different)
-    n = len(affected)
-    return ngettext("%(n)d date is changed.", "%(n)d dates are changed.", n) % {"n": n}
+    """Change what differs from a single event, and publish a draft when asked to; what to tell the host."""
+    different = rescheduling.differences(event, form.plan())
+    hosting.change(member, event.pk, different, form.cleaned_data["version"])
+    if publishes:
+        hosting.publish_draft(member, event.pk)
+        return _("It is published. Share its page with those who should come.")
+    return _("It is changed. Who registered is told where it matters.")
 
 
-def _dates(form: WhenForm, host: Member) -> dict[str, Any]:
-    """What the part with the next dates shows: dates with notes, or what is still missing."""
+def _refuse(form: EventForm, refused: ValidationError) -> None:
+    """Put a verb's no beside what was typed: of the rule, beside the field it was written in."""
+    put(form, refused, FIELDS | {"rrule": "rule" if form.is_typed else "repeat"})
+
+
+def _dates_of(event: Event, host: Member, typed: Any) -> Any:
+    """The next dates of a meetup that is being changed, from one of them on; nothing for a single event."""
+    return _dates(WhenForm(typed), host, event.public_id) if event.series_id else None
+
+
+def _dates(form: WhenForm, host: Member, of: str = "") -> dict[str, Any]:
+    """What the part with the next dates shows: dates with notes, or what is still missing; and the rule itself.
+
+    `of` is the id of the date that is being changed, of whose meetup the host hears nothing new here.
+    """
     if not form.is_valid():
-        return {"errors": [error for errors in form.errors.values() for error in errors]}
+        errors = [error for name, errors in form.errors.items() for error in errors if name != "rule"]
+        return {"errors": errors, "rule": form.rule_form()}
     try:
         if form.repeats:
             series.check(form.rule_to_tick())
-        found, more = series.preview(form.rule_to_tick(), PREVIEW, host=host)
+        found, more = preview(form.rule_to_tick(), PREVIEW, host=host, besides=_id(of))
     except ValidationError as refused:
-        return {"errors": refused.messages}
+        if form.is_typed:
+            return {"rule": form.rule_form(refused.messages), "is_wrong": True}
+        return {"errors": refused.messages, "rule": form.rule_form()}
     said = form.cleaned_data
     return {
         "found": found,
@@ -214,16 +227,24 @@ def _dates(form: WhenForm, host: Member) -> dict[str, Any]:
         "all_day": said["all_day"],
         "repeats": form.repeats,
         "left_out": said["leave_out"],
+        "rule": form.rule_form(),
     }
 
 
-def _kept(form: EventForm, host: Member) -> EventForm:
-    """The form with what was typed and no complaints yet: the host only wanted to see the dates."""
+def _id(text: str) -> int | None:
+    try:
+        return ids.decode(text) if text else None
+    except ValueError:
+        return None
+
+
+def _kept(form: EventForm, host: Member, event: Event | None = None) -> EventForm:
+    """The form with what was typed and no complaints yet: the host only wanted to see the dates, or went back."""
     typed = {
         name: field.widget.value_from_datadict(form.data, form.files, name)
         for name, field in form.fields.items()
     }
-    kept = EventForm(member=host, initial=typed)
+    kept = EventForm(member=host, event=event, initial=typed)
     kept.question_rows = form.question_rows.as_typed()
     return kept
 

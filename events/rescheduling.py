@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from community.models import Member
-from events import hosting, series
-from events.access import may_run_series, series_for
-from events.hosting import Plan, Recurrence
+from events import hosting, rhythm, series
+from events.access import may_run, may_run_series, series_for
+from events.hosting import Change, Plan, Recurrence
 from events.models import CoHost, Event, Pool, Series
+from events.series import Rule
 from realtime import clock
 
 SCOPES = ("this", "following", "all")
@@ -22,19 +26,29 @@ SCOPES = ("this", "following", "all")
 
 @dataclass(frozen=True)
 class Affected:
-    """What a change does to one date: changed, moved, added, called_off or kept (it was changed by itself before)."""
+    """What a change does to one date: changed, moved, added, called_off or kept (it was changed by itself before).
+
+    `was` is when it began before, `told` what those who come hear.
+    """
 
     event: Event
     registrations: int
     change: str
+    was: datetime | None = None
+    told: Sequence[Change] = ()
 
 
 @dataclass(frozen=True)
 class Which:
-    """Which dates a change is for: this, following or all, seen from the event with the id `occurrence`."""
+    """Which dates a change is for: this, following or all, seen from the event with the id `occurrence`.
+
+    `seen` is the version in which that event was seen; `reason` goes to who registered for a date that falls away.
+    """
 
     scope: str
     occurrence: int | None = None
+    seen: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,25 +71,40 @@ def change_series(
 ) -> list[Affected]:
     """Change one, the following or all dates of a meetup; what becomes of each date. Registrations stay with their date.
 
-    `following` makes a series of its own from its occurrence on. A new rule keeps the dates both rules have (an
-    event on the same day is moved) and calls off the others. With `dry_run` everything is tried and rolled
-    back. Raises Series.DoesNotExist, Event.DoesNotExist, PermissionDenied, ValidationError (stale, or by field).
+    `following` makes a series of its own from its occurrence on. A new rule keeps the dates both rules have, moves
+    those that have a near one in the same rhythm, and calls off the others; where somebody registered for one of these,
+    `reason` must be said. A date on which nothing becomes different is not named. With `dry_run` everything is tried and
+    rolled back. Raises Series.DoesNotExist, Event.DoesNotExist, PermissionDenied, ValidationError (stale, or by field).
     """
     if which.scope not in SCOPES:
         raise ValidationError({"scope": _("Choose this, following or all.")})
     with transaction.atomic():
         meetup = series_for(member, series_id, lock=True)
-        if not may_run_series(member, meetup):
+        if not _may_change(member, meetup, which):
             raise PermissionDenied(_("Only who hosts the event can change it."))
         if version is not None and version != meetup.version:
             raise ValidationError(_("The series was changed meanwhile. Look at it again."), code="stale")
         if which.scope == "this":
-            found = _change_this(member, meetup, which.occurrence, changes)
+            found = _change_this(member, meetup, which, changes, recurrence or {})
         else:
             found = _change_many(member, meetup, which, changes, recurrence or {})
+        people = sum(one.registrations for one in found if one.change == "called_off")
+        if people and not which.reason.strip() and not dry_run:
+            raise ValidationError(
+                {"reason": _("Say why: somebody is registered for a date that falls away.")}
+            )
         if dry_run:
             transaction.set_rollback(True)
     return found
+
+
+def _may_change(member: Member, meetup: Series, which: Which) -> bool:
+    """One date is changed by who runs it, more by who runs the meetup."""
+    if which.scope == "this" and which.occurrence is not None:
+        event = meetup.occurrences.filter(pk=which.occurrence).first()
+        if event is not None:
+            return may_run(member, event)
+    return may_run_series(member, meetup)
 
 
 def differences(event: Event, plan: Plan) -> Plan:
@@ -98,21 +127,72 @@ def differences(event: Event, plan: Plan) -> Plan:
     return cast("Plan", found)
 
 
-def _change_this(member: Member, meetup: Series, occurrence: int | None, changes: Plan) -> list[Affected]:
-    event = _pivot(meetup, occurrence)
-    moved = "moved" if {"starts_at", "ends_at"} & changes.keys() else "changed"
-    event = hosting.change(member, event.pk, changes)
+def recurrence_from(event: Event) -> Recurrence:
+    """How the meetup of an event goes on from this date: its rule, and the single dates still to come with it."""
+    meetup = event.series
+    assert meetup is not None, "a date of a meetup"
+    at = datetime.fromisoformat(event.original_start)
+    rule = series.rule_of(meetup)
+    return Recurrence(
+        rrule=series.counted_from(rule, at),
+        rdates=[day for day in rule.rdates if day >= at and (meetup.rrule or day != at)],
+        exdates=[day for day in rule.exdates if day >= at],
+        skip_holidays=list(rule.skip_holidays),
+    )
+
+
+def new_recurrence(event: Event, said: Recurrence, scope: str, day: datetime) -> Recurrence:
+    """Of a recurrence as a form says it from `event` on, begun on `day`, only what differs from the present one.
+
+    For `all`, a number of times is counted from the next date, and single dates before this one stay.
+    """
+    meetup = event.series
+    assert meetup is not None, "a date of a meetup"
+    known, found = recurrence_from(event), Recurrence()
+    at, zone = datetime.fromisoformat(event.original_start), meetup.timezone
+    if rhythm.meaning(said["rrule"], day, zone) != rhythm.meaning(known["rrule"], at, zone):
+        found["rrule"] = said["rrule"]
+        if scope == "all":
+            ahead = meetup.occurrences.filter(starts_at__gt=clock.now())
+            found["rrule"] = rhythm.counting(
+                said["rrule"], ahead.filter(original_start__lt=event.original_start).count()
+            )
+    present = series.rule_of(meetup)
+    for name, all_of_them in (("rdates", present.rdates), ("exdates", present.exdates)):
+        now, then = said[name], known[name]  # type: ignore[literal-required]
+        if {wall.date() for wall in now} != {wall.date() for wall in then}:
+            earlier = [wall for wall in all_of_them if wall not in then] if scope == "all" else []
+            found[name] = [*earlier, *now]  # type: ignore[literal-required]
+    if set(said["skip_holidays"]) != set(known["skip_holidays"]):
+        found["skip_holidays"] = said["skip_holidays"]
+    return found
+
+
+def _change_this(
+    member: Member, meetup: Series, which: Which, changes: Plan, recurrence: Recurrence
+) -> list[Affected]:
+    if recurrence:
+        raise ValidationError(
+            {"scope": _("A rule is for several dates: choose this and all following, or all.")}
+        )
+    event = _pivot(meetup, which)
+    was = event.starts_at
+    changes = differences(event, changes)
+    if not changes:
+        return []
+    if event.state == Event.State.CANCELLED:
+        raise ValidationError(_("This event is called off."), code="closed")
+    event.is_changed = True
+    told = hosting.apply(event, changes, member)
     meetup.version += 1
     meetup.save(update_fields=["version"])
-    return [_affected(event, moved)]
+    return [_affected(event, _kind(event, was, changes), was, told)]
 
 
 def _change_many(
     member: Member, meetup: Series, which: Which, changes: Plan, recurrence: Recurrence
 ) -> list[Affected]:
-    pivot = (
-        _pivot(meetup, which.occurrence) if which.scope == "following" or which.occurrence else _next(meetup)
-    )
+    pivot = _pivot(meetup, which) if which.scope == "following" or which.occurrence else _next(meetup)
     if which.scope == "following":
         meetup = _split(meetup, pivot)
     if which.scope == "all":
@@ -121,70 +201,105 @@ def _change_many(
     details = cast(
         "Plan", {name: value for name, value in changes.items() if name not in {"starts_at", "ends_at"}}
     )
+    before = series.rule_of(meetup)
     hosting.write(meetup, details, member)
     hosting.link(meetup, details)
-    _reschedule(meetup, move, pivot, recurrence)
+    _reschedule(meetup, move, pivot if which.scope == "following" else _next(meetup), recurrence)
     series.check(series.rule_of(meetup))
     meetup.version += 1
     meetup.updated_at = clock.now()
     meetup.save()
-    found = [_apply(event, details, move, member) for event in _in_moving_order(_future(meetup), move)]
+    _move_names(meetup, before, move)
+    found, stay, added = list[Affected](), _future(meetup), list[Event]()
     if recurrence:
-        found += _follow_new_rule(meetup)
+        found, stay, added = _follow_new_rule(meetup, which.reason)
+    found += [one for event in stay if (one := _apply(event, meetup, details, member))]
     until = (max(clock.now().date(), meetup.start_date)) + series.HORIZON
-    found += [_affected(event, "added") for event in series.make_occurrences(meetup, until)]
+    added += series.make_occurrences(meetup, until)
+    found += [_affected(event, "added") for event in added]
     return sorted(found, key=lambda one: (one.event.starts_at or clock.now(), one.event.pk))
 
 
-def _apply(event: Event, details: Plan, move: _Move | None, member: Member) -> Affected:
+def _apply(event: Event, meetup: Series, details: Plan, member: Member) -> Affected | None:
+    """Write on one date what is new for it; None when nothing is."""
     if event.is_changed:
-        return _affected(event, "kept")
-    changes = cast("Plan", dict(details))
-    if move is not None:
-        start = datetime.fromisoformat(event.original_start) + move.by
-        event.original_start = start.isoformat(timespec="seconds")
+        return _affected(event, "kept", event.starts_at)
+    was = event.starts_at
+    changes = differences(event, details)
+    start = datetime.fromisoformat(event.original_start)
+    begins = series.moment(start, meetup.timezone)
+    ends = series.ends_after(start, meetup.minutes, meetup.timezone) if meetup.minutes else None
+    if (begins, ends) != (event.starts_at, event.ends_at):
         changes["starts_at"] = start
-        changes["ends_at"] = start + timedelta(minutes=move.minutes) if move.minutes else None
-    hosting.apply(event, changes, member)
-    return _affected(event, "moved" if move is not None else "changed")
+        changes["ends_at"] = start + timedelta(minutes=meetup.minutes) if meetup.minutes else None
+    if not changes:
+        return None
+    told = hosting.apply(event, changes, member)
+    return _affected(event, _kind(event, was, changes), was, told)
 
 
-def _reschedule(meetup: Series, move: _Move | None, pivot: Event, recurrence: Recurrence) -> None:
-    """Put a new time and a new rule on the series. A new rule counts from the pivot on."""
+def _kind(event: Event, was: datetime | None, changes: Plan) -> str:
+    return "moved" if event.starts_at != was or "ends_at" in changes else "changed"
+
+
+def _reschedule(meetup: Series, move: _Move | None, first: Event, recurrence: Recurrence) -> None:
+    """Put a new time and a new rule on the series. A new rule counts from `first` on."""
     if move is not None:
         start = meetup.starts_at + move.by
         if move.by.days or start.date() != meetup.start_date:
-            meetup.rrule = recurrence.get("rrule") or series.moved(
-                meetup.rrule, start.date() - meetup.start_date
-            )
+            by = start.date() - meetup.start_date
+            meetup.rrule = recurrence["rrule"] if "rrule" in recurrence else series.moved(meetup.rrule, by)
         meetup.start_date, meetup.start_time, meetup.minutes = start.date(), start.time(), move.minutes
         meetup.rdates = [_shifted(day, move.by) for day in meetup.rdates]
         meetup.exdates = [_shifted(day, move.by) for day in meetup.exdates]
     if recurrence:
-        first = datetime.fromisoformat(pivot.original_start) + (move.by if move else timedelta())
+        begins = datetime.fromisoformat(first.original_start) + (move.by if move else timedelta())
         if "rrule" in recurrence:
-            meetup.start_date, meetup.start_time = first.date(), first.time()
+            meetup.start_date, meetup.start_time = begins.date(), begins.time()
         hosting.write_recurrence(meetup, recurrence)
 
 
-def _follow_new_rule(meetup: Series) -> list[Affected]:
-    """Dates the new rule has too stay (on the same day, perhaps at another hour); the others are called off."""
+def _move_names(meetup: Series, before: Rule, move: _Move | None) -> None:
+    """Every date still to come is named by the time it will have, also those changed by themselves or called off.
+
+    Two statements: on the way no two of them may have one name. Raises ValidationError when one would be over.
+    """
+    now = clock.now().astimezone(ZoneInfo(meetup.timezone)).replace(tzinfo=None)
+    ahead = Q(starts_at__gt=clock.now()) | Q(original_start__gt=now.isoformat(timespec="seconds"))
+    rows = list(meetup.occurrences.filter(ahead).select_for_update().order_by("pk"))
+    walls = {event.pk: datetime.fromisoformat(event.original_start) for event in rows}
+    by = move.by if move else timedelta()
+    goes = rhythm.followed(walls.values(), before, series.rule_of(meetup), by)
+    moving = [event for event in rows if goes[walls[event.pk]] != walls[event.pk]]
+    for number, event in enumerate(moving):
+        if goes[walls[event.pk]] <= now:
+            raise ValidationError({"starts_at": _("This day has passed.")})
+        event.original_start = f"~{number}"
+    Event.objects.bulk_update(moving, ["original_start"])
+    for event in moving:
+        event.original_start = goes[walls[event.pk]].isoformat(timespec="seconds")
+    Event.objects.bulk_update(moving, ["original_start"])
+
+
+def _follow_new_rule(meetup: Series, reason: str) -> tuple[list[Affected], list[Event], list[Event]]:
+    """What becomes of the dates under a new rule: those called off, those that stay, and new ones."""
     until = datetime.combine(meetup.made_until or meetup.start_date, series.LAST_MINUTE)
     wanted = {one.written.date(): one for one in series.occurrences(series.rule_of(meetup), until=until)}
-    found = []
+    called_off, stay = list[Affected](), list[Event]()
     for event in _future(meetup):
-        one = wanted.get(datetime.fromisoformat(event.original_start).date())
+        one = wanted.pop(datetime.fromisoformat(event.original_start).date(), None)
         if one is None and not event.is_changed:
-            found.append(_affected(event, "called_off"))
-            hosting.strike(event, "")
-        wanted.pop(datetime.fromisoformat(event.original_start).date(), None)
+            called_off.append(_affected(event, "called_off", event.starts_at))
+            hosting.strike(event, reason)
+        else:
+            stay.append(event)
     there = set(meetup.occurrences.values_list("original_start", flat=True))
     new = [one for one in wanted.values() if one.starts_at > clock.now() and one.name not in there]
     made = [series.event_of(meetup, one) for one in new]
     Event.objects.bulk_create(made)
     Pool.objects.bulk_create(Pool(event=event, capacity=event.capacity) for event in made)
     series.copy_links(meetup, made)
-    return found + [_affected(event, "added") for event in made]
+    return called_off, stay, made
 
 
 def _split(meetup: Series, pivot: Event) -> Series:
@@ -218,11 +333,17 @@ def _split(meetup: Series, pivot: Event) -> Series:
     return rest
 
 
-def _pivot(meetup: Series, occurrence: int | None) -> Event:
-    """The named date of this series, locked. Raises ValidationError without a name, Event.DoesNotExist for another's."""
-    if occurrence is None:
+def _pivot(meetup: Series, which: Which) -> Event:
+    """The named date of this series, locked, as it was seen.
+
+    Raises ValidationError without a name or when it is stale, Event.DoesNotExist for another's.
+    """
+    if which.occurrence is None:
         raise ValidationError({"occurrence": _("Say which date.")})
-    return meetup.occurrences.select_for_update().get(pk=occurrence)
+    event = meetup.occurrences.select_for_update().get(pk=which.occurrence)
+    if which.seen is not None and which.seen != event.version:
+        raise ValidationError(_("The event was changed meanwhile. Look at it again."), code="stale")
+    return event
 
 
 def _next(meetup: Series) -> Event:
@@ -239,11 +360,6 @@ def _future(meetup: Series) -> list[Event]:
     return sorted(locked, key=lambda event: (event.starts_at or clock.now(), event.pk))
 
 
-def _in_moving_order(events: list[Event], move: _Move | None) -> list[Event]:
-    """Moved later, the last goes first: no two dates ever have one name."""
-    return events[::-1] if move is not None and move.by > timedelta() else events
-
-
 def _move_of(pivot: Event, changes: Plan) -> _Move | None:
     if not {"starts_at", "ends_at"} & changes.keys() or pivot.local_start is None:
         return None
@@ -258,5 +374,7 @@ def _shifted(text: str, by: timedelta) -> str:
     return (datetime.fromisoformat(text) + by).isoformat(timespec="seconds")
 
 
-def _affected(event: Event, change: str) -> Affected:
-    return Affected(event, event.registrations.live().count(), change)
+def _affected(
+    event: Event, change: str, was: datetime | None = None, told: Sequence[Change] = ()
+) -> Affected:
+    return Affected(event, event.registrations.live().count(), change, was, told)

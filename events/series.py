@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from heapq import merge
 from itertools import islice
@@ -19,9 +19,8 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from community.models import Member
 from events import rules
-from events.holidays import COUNTRY_NAMES, holiday_on
+from events.holidays import holiday_on
 from events.models import Event, Pool, Series
 from realtime import clock
 
@@ -98,7 +97,7 @@ def occurrences(
     that does not fit its own rule is no occurrence; without a rule the start and the RDATEs are. Raises
     ValidationError for a rule that cannot be read.
     """
-    return islice(_dates(rule, until or _later(rule.start)), limit)
+    return islice(_dates(rule, until or later(rule.start)), limit)
 
 
 def check(rule: Rule) -> None:
@@ -107,7 +106,7 @@ def check(rule: Rule) -> None:
         raise ValidationError({"rrule": _("A meetup recurs by days at most, not by hours or minutes.")})
     if len(rule.rdates) > MAX_DATES or len(rule.exdates) > MAX_DATES:
         raise ValidationError({"rrule": _("These are too many single dates for one series.")})
-    _must_be_near(rule)
+    must_be_near(rule)
     first = next(occurrences(rule), None)
     if first is None:
         raise ValidationError({"rrule": _("This rule gives no date at all.")})
@@ -118,7 +117,7 @@ def check(rule: Rule) -> None:
         )
 
 
-def _must_be_near(rule: Rule) -> None:
+def must_be_near(rule: Rule) -> None:
     """Start and single dates lie between 1970 and 2200: beyond, calendars and clocks know no zones."""
     for name, walls in (("starts_at", [rule.start]), ("rdates", rule.rdates), ("exdates", rule.exdates)):
         if not all(EARLIEST <= wall.year <= LATEST for wall in walls):
@@ -142,14 +141,14 @@ def moved(rrule: str, by: timedelta) -> str:
 
 def first_from(rule: Rule, at: datetime) -> datetime:
     """The first date the rule itself gives at or after a wall time; `at` when it gives none."""
-    return next((wall for wall in _by_rule(rule, _later(at)) if wall >= at), at)
+    return next((wall for wall in by_rule(rule, later(at)) if wall >= at), at)
 
 
 def counted_from(rule: Rule, at: datetime) -> str:
     """The rule as it goes on from one of its dates: a COUNT is lowered by what was before."""
     parts = rules.parts_of(rule.rrule)
     if "COUNT" in parts:
-        before = sum(1 for wall in _by_rule(rule, at) if wall < at)
+        before = sum(1 for wall in by_rule(rule, at) if wall < at)
         parts["COUNT"] = str(max(1, int(parts["COUNT"]) - before))
     return rules.joined(parts)
 
@@ -161,29 +160,6 @@ def ended_before(rrule: str, at: datetime) -> str:
     if parts:
         parts["UNTIL"] = (at - timedelta(seconds=1)).strftime("%Y%m%dT%H%M%S")
     return rules.joined(parts)
-
-
-def preview(rule: Rule, limit: int = 10, *, host: Member | None = None) -> tuple[list[Occurrence], bool]:
-    """The first dates of a rule with what is special about them, and whether there are more. Nothing is saved.
-
-    Notes: the clocks change, a public holiday, another event of `host` that day. At most one query. Raises
-    ValidationError for a rule that cannot be read, or dates nobody lives to see.
-    """
-    _must_be_near(rule)
-    found = list(occurrences(rule, limit + 1))
-    shown, more = found[:limit], len(found) > limit
-    busy = _busy(host, shown)
-    noted = []
-    before = None
-    for one in shown:
-        noted.append(
-            replace(
-                one,
-                notes=[*_clock_notes(one, before), *_holiday_notes(one), *busy.get(one.starts_at.date(), [])],
-            )
-        )
-        before = one
-    return noted, more
 
 
 def rule_of(series: Series) -> Rule:
@@ -288,7 +264,8 @@ def copy_links(series: Series, events: Sequence[Event]) -> None:
     )
 
 
-def _later(start: datetime) -> datetime:
+def later(start: datetime) -> datetime:
+    """As far from `start` as any expansion looks."""
     return start + FAR if start.year < 9000 else datetime.max
 
 
@@ -296,7 +273,7 @@ def _dates(rule: Rule, until: datetime) -> Iterator[Occurrence]:
     left_out = {day.replace(tzinfo=None) for day in rule.exdates}
     single = sorted({*rule.rdates, *(() if rule.rrule else (rule.start,))})
     last: datetime | None = None
-    for wall in merge(_by_rule(rule, until), single):
+    for wall in merge(by_rule(rule, until), single):
         if wall > until:
             return
         starts_at = moment(wall, rule.timezone)
@@ -308,7 +285,8 @@ def _dates(rule: Rule, until: datetime) -> Iterator[Occurrence]:
         yield Occurrence(wall, starts_at)
 
 
-def _by_rule(rule: Rule, until: datetime) -> Iterator[datetime]:
+def by_rule(rule: Rule, until: datetime) -> Iterator[datetime]:
+    """What the rule alone gives up to a wall time, before exceptions and holidays. Raises ValidationError."""
     if not rule.rrule:
         return
     try:
@@ -323,45 +301,3 @@ def _by_rule(rule: Rule, until: datetime) -> Iterator[datetime]:
             % {"text": rules.parts_of(rule.rrule).get("UNTIL", "")[:40]},
             code="invalid",
         ) from wrong
-
-
-def _clock_notes(one: Occurrence, before: Occurrence | None) -> list[str]:
-    if one.starts_at.replace(tzinfo=None) != one.written:
-        shown = one.starts_at.strftime("%H:%M")
-        return [_("The clocks go forward that night: it begins at %(time)s.") % {"time": shown}]
-    if before is None or before.starts_at.utcoffset() == one.starts_at.utcoffset():
-        return []
-    is_summer = (one.starts_at.utcoffset() or timedelta()) > (before.starts_at.utcoffset() or timedelta())
-    return [_("From here on summer time.") if is_summer else _("From here on winter time.")]
-
-
-def _holiday_notes(one: Occurrence) -> list[str]:
-    day = one.starts_at.date()
-    named: dict[str, list[str]] = {}
-    for country, label in COUNTRY_NAMES.items():
-        holiday = holiday_on(day, country)
-        if holiday:
-            named.setdefault(holiday, []).append(str(label))
-    return [
-        _("%(holiday)s: public holiday in %(countries)s.")
-        % {"holiday": holiday, "countries": ", ".join(labels)}
-        for holiday, labels in named.items()
-    ]
-
-
-def _busy(host: Member | None, shown: Sequence[Occurrence]) -> dict[date, list[str]]:
-    """By local day, what else the host does then. One query; none without host or dates."""
-    if host is None or not shown:
-        return {}
-    others = Event.objects.filter(host=host, state=Event.State.PUBLISHED).between(
-        shown[0].starts_at - timedelta(days=1), shown[-1].starts_at + timedelta(days=1)
-    )
-    found: dict[date, list[str]] = {}
-    for event in others.order_by("starts_at"):
-        if event.local_start is not None:
-            note = _("Same day: your event “%(title)s” at %(time)s.") % {
-                "title": event.title,
-                "time": event.local_start.strftime("%H:%M"),
-            }
-            found.setdefault(event.local_start.date(), []).append(note)
-    return found

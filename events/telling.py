@@ -54,11 +54,14 @@ def tell(
 ) -> None:
     """Mail `kind` to who registered and to every member named in the party, each once a version, in their language.
 
-    `again` makes it another mail than the one of that version before; `only` says who gets it, as `whose` names them.
+    `calendar` is an invitation before it is addressed; without it, who comes gets the one of the event. `again` makes it
+    another mail than the one of that version before; `only` says who gets it, as `whose` names them.
     """
     event = registration.event
     versions = registration.version, event.version
     is_asked = kind in WITH_ANSWER_LINK and registration.state == Registration.State.OFFERED
+    if calendar is None:
+        calendar = calendars.invitation(event) if registration.is_coming else ""
     may_cancel = kind in WITH_CANCEL_LINK and registration.event.over_at is not None
     said = {
         "event": event,
@@ -86,9 +89,7 @@ def tell(
             claim=claim_of(kind, registration, versions, person) + again,
             context=said | links | {"person": person} | context,
             member=member,
-            calendar=calendars.invitation(event)
-            if calendar is None and registration.is_coming
-            else calendar or "",
+            calendar=calendars.addressed(calendar, person) if calendar else "",
         )
 
 

@@ -27,6 +27,7 @@ NOTHING: dict[str, Any] = dict.fromkeys(("to", "subject", "text", "html", "attac
 IN_DOUBT_AFTER = timedelta(minutes=10)  # longer than any mail server takes to answer
 KEPT_FOR = timedelta(days=30)
 WAIT_MINUTES = (1, 5, 30, 120)
+METHOD = re.compile(r"(?m)^METHOD:([A-Z]+)")
 
 
 def mail(
@@ -101,7 +102,9 @@ def _insert(
         "message_id": make_msgid(domain=urlsplit(settings.PUBLIC_URL).hostname),
     }
     if calendar:
-        fields |= {"attachment_name": "event.ics", "attachment_type": "text/calendar", "attachment": calendar}
+        method = METHOD.search(calendar)
+        kind = f"text/calendar; method={method[1]}" if method else "text/calendar"
+        fields |= {"attachment_name": "event.ics", "attachment_type": kind, "attachment": calendar}
     # Of two who claim it at once one writes the row, the other nothing; no savepoint, which would cost two statements more.
     Mail.objects.bulk_create([Mail(claim=claim[:200], **fields)], ignore_conflicts=True)
     return str(fields["message_id"])
@@ -174,7 +177,11 @@ def _message(row: Mail) -> EmailMultiAlternatives:
     )
     if row.html:
         message.attach_alternative(row.html, "text/html")
-    if row.attachment:
+    if "method=" in row.attachment_type:
+        # RFC 6047: a part beside the text is what programs act on; the file is for those that know nothing of it.
+        message.attach_alternative(row.attachment, row.attachment_type)
+        message.attach(row.attachment_name, row.attachment, "application/ics")
+    elif row.attachment:
         message.attach(row.attachment_name, row.attachment, row.attachment_type)
     return message
 

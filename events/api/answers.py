@@ -184,10 +184,11 @@ class SeriesAnswer(serializers.Serializer[Any]):
 
 
 class AffectedAnswer(serializers.Serializer[Any]):
-    """What becomes of one date."""
+    """What becomes of one date: changed, moved, added, called_off or kept (changed by itself before). `was`: its start so far."""
 
     event = Id()
     starts_at = serializers.DateTimeField(allow_null=True)
+    was = serializers.DateTimeField(allow_null=True)
     registrations = serializers.IntegerField()
     change = serializers.CharField()
 

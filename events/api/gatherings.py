@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from community.models import Interest, Place
-from events import hosting, rescheduling, series, undoing
+from events import hosting, rescheduling, undoing
 from events.access import event_for, series_for
 from events.api.answers import EventAnswer, PreviewAnswer, SeriesAnswer, SeriesChangeAnswer
 from events.api.shapes import (
@@ -35,6 +35,7 @@ from events.api.shapes import (
 from events.forms import find_town
 from events.models import Event, Series
 from events.models.event import EventQuerySet
+from events.preview import preview
 from realtime import fields, ids
 from realtime.problems import etag, expected_version
 
@@ -138,7 +139,7 @@ class SeriesPreview(APIView):
         """The first `limit` dates with what is special about them. Nothing is saved."""
         data = PreviewIn(data=request.data)
         data.is_valid(raise_exception=True)
-        found, more = series.preview(data.rule(), data.validated_data["limit"], host=member_of(request))
+        found, more = preview(data.rule(), data.validated_data["limit"], host=member_of(request))
         return Response(
             {
                 "occurrences": [{"starts_at": at(one.starts_at), "notes": one.notes} for one in found],
@@ -173,7 +174,10 @@ class SeriesDetail(APIView):
 
     @extend_schema(request=SeriesChangeIn, responses=SeriesChangeAnswer, operation_id="series_change")
     def patch(self, request: Request, pk: int) -> Response:
-        """What becomes of each date. With `dry_run` nothing is saved, and If-Match may be left out."""
+        """What becomes of each date that becomes different. With `dry_run` nothing is saved, and If-Match may be left out.
+
+        Where somebody is registered for a date that falls away, `reason` must be said; they are told it.
+        """
         member = member_of(request)
         meetup = series_for(member, pk)
         data = SeriesChangeIn(data=request.data, context={"request": request})
@@ -183,7 +187,7 @@ class SeriesDetail(APIView):
         data.is_valid(raise_exception=True)
         plan, recurrence = data.changes_of(meetup)
         said = data.validated_data
-        which = rescheduling.Which(said["scope"], said.get("occurrence"))
+        which = rescheduling.Which(said["scope"], said.get("occurrence"), reason=said["reason"])
         affected = rescheduling.change_series(
             member, pk, which, plan, recurrence=recurrence, version=version, dry_run=is_dry
         )
@@ -191,6 +195,7 @@ class SeriesDetail(APIView):
             {
                 "event": one.event.public_id,
                 "starts_at": at(one.event.local_start),
+                "was": at(one.was and one.was.astimezone(one.event.zone)),
                 "registrations": one.registrations,
                 "change": one.change,
             }

@@ -291,6 +291,7 @@ class SeriesChangeIn(serializers.Serializer[Any]):
     occurrence = IdField(required=False, allow_null=True)
     changes = ChangesField(required=False, default=dict)
     dry_run = fields.Flag(required=False)
+    reason = fields.Text(max_length=500, required=False, allow_blank=True, default="")
 
     def changes_of(self, meetup: Series) -> tuple[Plan, Recurrence]:
         """What was sent, as the verb takes it: facts of the event, and the rule."""

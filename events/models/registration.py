@@ -31,6 +31,9 @@ class Guest:
     email: str
     language: str
 
+    def __str__(self) -> str:
+        return self.display_name
+
 
 class RegistrationQuerySet(models.QuerySet["Registration"]):
     def live(self) -> RegistrationQuerySet:

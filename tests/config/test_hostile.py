@@ -46,8 +46,9 @@ from events.cohost_views import CoHostForm
 from events.desk_views import AddressForm, CalendarForm, GrantForm, NewerFileForm
 from events.door_views import HelperForm
 from events.forms import CallOffForm, GuestForm, LetterForm, OthersForm, PartyForm, SearchForm
-from events.host_forms import EventForm, WhenForm
+from events.host_forms import EventForm
 from events.question_forms import AnswersForm, QuestionRow
+from events.when_form import RuleForm, WhenForm
 from realtime import chat, ids
 from tests.config.small_region import Region, make_region
 from tests.hostile import IMPOSSIBLE, all_texts, raw_bytes
@@ -235,6 +236,7 @@ def form_makers(region: Region) -> dict[type, Any]:
             AnswersForm,
             OthersForm,
             WhenForm,
+            RuleForm,
             HelperForm,
             SearchForm,
             CirclesFilter,

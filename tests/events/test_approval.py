@@ -147,7 +147,7 @@ def test_a_yes_gives_places_ticket_room_and_mail_once(host: Any, event: Event) -
     assert (taken(event), row.claims.get().n) == (2, 2)
     assert Participant.objects.filter(member=row.member, left_seq=None).exists()
     (mail,) = Mail.objects.filter(kind="event_registered", to=row.member.email)
-    assert "METHOD:PUBLISH" in mail.attachment
+    assert "METHOD:REQUEST" in mail.attachment
 
 
 def test_a_yes_when_it_is_full_is_a_place_in_the_line_by_when_they_asked(host: Any, event: Event) -> None:

@@ -197,7 +197,7 @@ def test_an_unchanged_feed_is_asked_for_in_two_queries(
 def test_an_invitation_is_written_once_and_anew_after_every_change():
     event = make_event(description="With cake")
     assert calendars.invitation(event) is calendars.invitation(Event.objects.get(pk=event.pk))
-    assert "STATUS:CANCELLED" in calendars.invitation(event, cancelled=True)
+    assert "METHOD:CANCEL" in calendars.invitation(event, cancelled=True)
     hosting.change(event.host, event.pk, {"description": "Without cake"})
     changed = calendars.invitation(Event.objects.get(pk=event.pk))
     assert "Without cake" in changed

@@ -283,7 +283,7 @@ def test_everybody_in_the_party_with_an_account_gets_one_mail_in_their_language(
     mails = {mail.to: mail for mail in Mail.objects.all()}
     assert mails.keys() == {ana.email, ben.email}
     assert (mails[ben.email].language, mails[ben.email].attachment_name) == ("de", "event.ics")
-    assert "METHOD:PUBLISH" in mails[ana.email].attachment
+    assert "METHOD:REQUEST" in mails[ana.email].attachment
     assert "?key=" in mails[ana.email].text and "?key=" not in mails[ben.email].text
     tell(row, "event_registered")
     assert Mail.objects.count() == 2, "told again, nobody is told twice"

@@ -90,7 +90,7 @@ def test_a_yes_makes_it_theirs_with_ticket_room_and_mail_once(offered: Any) -> N
     event.refresh_from_db()
     assert Participant.objects.filter(room=event.room, member=first.member, left_seq=None).exists()
     (mail,) = Mail.objects.filter(kind="event_accepted", to=first.member.email)
-    assert "METHOD:PUBLISH" in mail.attachment
+    assert "METHOD:REQUEST" in mail.attachment
 
 
 def test_a_no_goes_on_to_the_next_at_once_and_one_may_queue_up_again(offered: Any) -> None:
