@@ -230,6 +230,7 @@ def _list(event: Event, words: str) -> dict[str, Any]:
         "event": event,
         "board": board.board(event, scans, coming),
         "parties": shown,
+        "is_open": _is_open(event),
         "q": words,
         "form_id": uuid.uuid4(),
     }
@@ -242,7 +243,6 @@ def _guests(
     context = _list(event, request.GET.get("q", "")) | {
         "nav": "events",
         "runs": runs,
-        "is_open": _is_open(event),
         "helper_form": HelperForm(),
         "letter_form": LetterForm(initial={"key": uuid.uuid4()}),
         "helpers": DoorHelper.objects.filter(event=event).select_related("member").order_by("named_at")
