@@ -233,6 +233,7 @@ def _list(event: Event, words: str) -> dict[str, Any]:
         "board": board.board(event, scans, coming),
         "parties": shown,
         "coming": [line.registration.pk for line in everybody],
+        "is_open": _is_open(event),
         "q": words,
         "form_id": uuid.uuid4(),
     }
@@ -247,7 +248,6 @@ def _guests(
         "nav": "events",
         "summary": questions.summary(event, context["coming"]) if runs else [],
         "runs": runs,
-        "is_open": _is_open(event),
         "undecided": seats.undecided_at(event) if runs else [],
         "helper_form": HelperForm(),
         "letter_form": LetterForm(initial={"key": uuid.uuid4()}),

@@ -227,6 +227,8 @@ def test_the_host_moves_a_party_from_the_list_of_guests(clock: Any) -> None:
     host = make_client(first.host)
     assert f"/registrations/{old.public_id}/move/" in host.get(f"/events/{first.public_id}/guests/").text
     assert f"{old.public_id}/move/" in host.get(f"/events/{first.public_id}/guests/?part=board").text
+    clock.move_to(first.doors_at)
+    assert "/move/" not in host.get(f"/events/{first.public_id}/guests/").text, "at the door one lets in"
     answer = host.post(f"/registrations/{old.public_id}/move/", {"event": second.public_id}, follow=True)
     assert "They come on another date now" in answer.text
     assert host.post(f"/registrations/{old.public_id}/move/", {"event": "x"}).status_code == 404
