@@ -296,15 +296,26 @@ def _by_day(keys: Mapping[tuple[str, str], tuple[str, str]]) -> dict[tuple[str, 
 
 
 def _said(one: Occurrence, towns: Mapping[str, Place]) -> Said:
-    town = next((towns[name] for name in reversed(_names(one.location)) if name in towns), None)
+    venue, town = _where(one.location, towns)
     return {
         "title": one.title[:160] or _("Without a title"),
         "description": one.description[:8000],
         "when": [_iso(one.starts_at), _iso(one.ends_at), one.all_day],
-        "where": [one.location[:160], town.pk if town else None],
+        "where": [venue[:160], town.pk if town else None],
         "zone": one.timezone,
         "version": 1,
     }
+
+
+def _where(location: str, towns: Mapping[str, Place]) -> tuple[str, Place | None]:
+    """A LOCATION as venue and town: `Library, Stationsplein 1, 3500 Hasselt, Belgium` names its town at the end."""
+    names = _names(location)
+    at = next((n for n in reversed(range(len(names))) if names[n] in towns), None)
+    if at is None:
+        return location, None
+    parts = [part.strip() for part in location.split(",") if part.strip()]
+    is_at_the_end = len(names) - at <= (2 if at else 1)  # perhaps with its country behind it
+    return (", ".join(parts[:at]) if is_at_the_end else location), towns[names[at]]
 
 
 def _iso(moment: datetime | None) -> str | None:

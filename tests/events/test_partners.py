@@ -83,14 +83,27 @@ def test_each_event_becomes_a_draft_of_the_centre_with_everything_it_says(staff:
     assert (event.title, event.description) == ("Language café", "Come along")
     assert event.local_start and event.local_start.isoformat() == "2027-03-10T19:00:00+01:00"
     assert event.local_end and event.local_end.isoformat() == "2027-03-10T21:00:00+01:00"
-    assert (event.venue, event.place and event.place.name) == (
-        "Library, Stationsplein 1, 3500 Hasselt",
-        "Hasselt",
-    )
+    assert (event.venue, event.place and event.place.name) == ("Library, Stationsplein 1", "Hasselt")
     assert event.total is not None
     date = calendar.dates.get()
     assert (date.uid, date.recurrence, date.url, date.event) == ("1", "", "https://library.example/1", event)
     assert "language cafe" in event.search
+
+
+@pytest.mark.parametrize(
+    ("location", "venue", "town"),
+    [
+        ("Library, Stationsplein 1, 3500 Hasselt, België", "Library, Stationsplein 1", "Hasselt"),
+        ("Maastricht", "", "Maastricht"),
+        ("Markt 1, 6211 CK Maastricht", "Markt 1", "Maastricht"),
+        ("Hasselt, Kulturama, hall 2", "Hasselt, Kulturama, hall 2", "Hasselt"),
+        ("Somewhere else", "Somewhere else", None),
+        ("", "", None),
+    ],
+)
+def test_the_town_is_found_in_where_it_is(region: None, location: str, venue: str, town: str | None):
+    found = merging._where(location, merging._towns([location]))
+    assert (found[0], found[1] and found[1].name) == (venue, town)
 
 
 def test_nothing_comes_before_somebody_has_seen_it(staff: Member):
