@@ -107,7 +107,7 @@ def test_an_error_page_needs_no_member_and_no_database(template: str, language: 
 def test_a_template_has_no_inline_style_or_handler_and_draws_known_icons(path: Path):
     source = path.read_text(encoding="utf-8")
     assert not re.findall(r"<[^>]*\s(?:style|on[a-z]+|hx-on[\w:-]*)\s*=", source)
-    assert not re.findall(r"<script(?![^>]*(?:src=|application/json))[^>]*>", source)
+    assert not re.findall(r"<script(?![^>]*(?:src=|application/(?:ld\+)?json))[^>]*>", source)
     assert set(re.findall(r'{%\s*icon "([\w-]+)"', source)) <= set(ICONS)
 
 
