@@ -35,7 +35,10 @@ OWN_PAGES = {
         *("/accounts/email/", "/accounts/sessions/", "/accounts/2fa/", "/me/keys/", "/me/log/"),
     ],
     "host": ["/events/new/", "/circles/new/"],
-    "manager": [f"/desk/hasselt/{page}" for page in ("", "people/", "events/", "roles/", "mails/", "log/")],
+    "manager": [
+        f"/desk/hasselt/{page}"
+        for page in ("", "people/", "events/", "calendars/", "roles/", "mails/", "log/")
+    ],
 }
 # Pages of one thing: where a link to it is found, and how it looks.
 LINKED_PAGES = {
