@@ -223,6 +223,13 @@ def _table(event: Event) -> list[Sequence[object]]:
     ]
 
 
+def _undecided(event: Event) -> list[tuple[Registration, list[tuple[str, str]]]]:
+    """Who asks or waits, each with what they answered. At most three queries."""
+    rows = seats.undecided_at(event)
+    answers = questions.lines_of(event) if rows else {}
+    return [(row, answers.get(row.pk, [])) for row in rows]
+
+
 def _list(event: Event, words: str) -> dict[str, Any]:
     scans = list(board.scans_of(event))
     everybody = board.parties_of(event, scans)
@@ -248,7 +255,7 @@ def _guests(
         "nav": "events",
         "summary": questions.summary(event, context["coming"]) if runs else [],
         "runs": runs,
-        "undecided": seats.undecided_at(event) if runs else [],
+        "undecided": _undecided(event) if runs else [],
         "helper_form": HelperForm(),
         "letter_form": LetterForm(initial={"key": uuid.uuid4()}),
         "helpers": DoorHelper.objects.filter(event=event).select_related("member").order_by("named_at")

@@ -27,6 +27,7 @@ OURS = {
     "back",
     "preview",
 }  # of the page that asks, not typed in the editor
+OPEN = 10  # dates in sight at once; of the others those for which somebody is registered
 SHOWN_AS = {
     "starts_at": "starts",
     "ends_at": "ends",
@@ -77,6 +78,9 @@ def change(request: HttpRequest, member: Member, event: Event, form: EventForm) 
         messages.info(request, _("Nothing is different now, so nothing was changed and nobody was told."))
         return redirect(event)
     facts = [form[SHOWN_AS.get(name, name)].label for name in (*plan, *recurrence)]
+    reason.fields["reason"].required = any(
+        one.registrations and one.change == "called_off" for one in affected
+    )
     status = 422 if reason.errors else 200
     context = {"nav": "events", "event": event, "facts": list(dict.fromkeys(facts)), "form": reason}
     context |= _counts(affected) | {"typed": _typed(request)}
@@ -86,8 +90,11 @@ def change(request: HttpRequest, member: Member, event: Event, form: EventForm) 
 def _counts(affected: Sequence[Affected]) -> dict[str, Any]:
     """The list, and how many registrations it is about: of all dates that become different, and of those that fall away."""
     told = [one for one in affected if one.told or one.change == "called_off"]
+    first = [one for number, one in enumerate(affected) if number < OPEN or one.registrations]
     return {
         "affected": affected,
+        "first": first,
+        "rest": [one for one in affected if one not in first],
         "told": sum(one.registrations for one in told),
         "lost": sum(one.registrations for one in affected if one.change == "called_off"),
     }

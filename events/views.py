@@ -177,7 +177,7 @@ def event_register(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @require_GET
 def my_events(request: HttpRequest) -> HttpResponse:
-    """What I come to and what I host. At most twelve queries for any number."""
+    """What I come to and what I host. At most thirteen queries for any number."""
     member = member_of(request)
     by_me = Registration.objects.filter(member=member).values("pk")
     named = Attendee.objects.filter(member=member, is_live=True).values("registration")

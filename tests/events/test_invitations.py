@@ -11,7 +11,7 @@ import icalendar
 import pytest
 from django.core import mail
 
-from events import calendars, hosting, letters, registration, rescheduling
+from events import calendars, hosting, letters, registration, rescheduling, undoing
 from events.registration import Person, register
 from events.rescheduling import Which
 from realtime import notify
@@ -116,6 +116,7 @@ def test_a_change_and_a_calling_off_reach_the_same_entry_with_a_rising_sequence(
     hosting.change(event.host, event.pk, {"venue": "Town hall"})
     clock.shift(60)
     hosting.call_off(event.host, event.pk, "Storm")
+    clock.shift(undoing.LASTS.total_seconds())  # so long it can be taken back, and its mails wait
 
     read = [part(message) for message in sent(ana.email)]
 

@@ -74,7 +74,7 @@ def test_a_family_moves_whole_with_a_new_ticket_and_one_mail_each() -> None:
     told = {new.member.email, Attendee.objects.get(registration=new, slot=1).member.email}
     assert {(mail.kind, mail.to) for mail in Mail.objects.all()} == {("event_moved", to) for to in told}
     mail = Mail.objects.get(to=new.member.email)
-    assert "METHOD:PUBLISH" in mail.attachment and second.public_id in mail.attachment
+    assert "METHOD:REQUEST" in mail.attachment and second.public_id in mail.attachment
     second.refresh_from_db()
     inside = Participant.objects.filter(left_seq=None, member=new.member)
     assert list(inside.values_list("room", flat=True)) == [second.room_id]

@@ -168,15 +168,15 @@ def test_the_preview_marks_clocks_holidays_and_other_events_but_not_the_meetups_
     )
 
 
-@pytest.mark.parametrize("rhythm", rhythm.RHYTHMS)
+@pytest.mark.parametrize("repeat", rhythm.RHYTHMS)
 @pytest.mark.parametrize("day", [date(2027, 3, 9), date(2027, 3, 30), date(2028, 2, 29)])
 @pytest.mark.parametrize("end", [{}, {"count": 7}, {"until": date(2028, 1, 4)}])
 def test_a_rule_that_can_be_chosen_is_shown_as_that_choice(
-    rhythm: str, day: date, end: dict[str, Any]
+    repeat: str, day: date, end: dict[str, Any]
 ) -> None:
     start = datetime.combine(day, datetime.min.time().replace(hour=19))
     for every in (1, 2):
-        rule = Choice(rhythm, every=every, **end).rrule(day)
+        rule = Choice(repeat, every=every, **end).rrule(day)
         again = rhythm.choice_of(rule, start, BRUSSELS, day)
         assert again and again.rrule(day) == rule
 
@@ -300,7 +300,7 @@ def test_a_new_rule_on_the_page_asks_why_where_somebody_registered_and_tells_the
         ("03-30 19:00", "called_off", 0),
         ("04-13 19:00", "called_off", 0),
     ]
-    assert "Its places are given back." in shown.text
+    assert "Its places are given back." in shown.text and shown.context["form"]["reason"].field.required
     assert silent.status_code == 422 and "Say why" in silent.text
     assert starts(found)[1] == "03-16 19:00" and not Mail.objects.filter(kind="event_called_off").exists()
     assert saved(client, first, sent, reason="The hall is ours every other week only.").status_code == 302
@@ -332,6 +332,24 @@ def test_a_rule_alone_touches_only_the_dates_that_go_or_come(client: Client, hos
     row.refresh_from_db()
     stays.refresh_from_db()
     assert (row.state, row.event.series_id, stays.version) == ("confirmed", rest.pk, 1)
+
+
+def test_of_a_long_list_what_somebody_is_registered_for_is_in_sight(client: Client, host: Any) -> None:
+    found = meetup(host, "FREQ=WEEKLY")
+    first, far = rows(found)[0], rows(found)[30]
+    register(make_member(), far.pk, [Person()])
+
+    shown = client.post(
+        f"/events/{first.public_id}/edit/", editor(client, first, scope="all", starts="18:00")
+    )
+
+    everything = len(rows(found))
+    assert len(shown.context["affected"]) == everything == shown.text.count('<span class="tag')
+    seen, folded = shown.text.split("<details", 1)
+    assert (
+        seen.count('<span class="tag') == 11 and "1 registration<" in seen and "1 registration<" not in folded
+    )
+    assert f"{everything - 11} more dates" in folded
 
 
 def test_second_tuesdays_become_second_wednesdays_with_everybody_who_comes(client: Client, host: Any) -> None:
