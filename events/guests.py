@@ -184,6 +184,18 @@ def answer(registration_id: int, secret: str, *, accepts: bool) -> Registration:
     return take_offer(row) if accepts else leave_offer(row)
 
 
+@transaction.atomic
+def still(registration_id: int, secret: str) -> Registration:
+    """The guest still comes. Raises MailedKey.DoesNotExist, ValidationError closed, too_late."""
+    row = _locked(registration_id, secret)
+    if not row.is_coming:
+        raise ValidationError(_("This registration is no longer open."), code="closed")
+    must_take_place(row.event)
+    row.still_coming_at = clock.now()
+    row.save(update_fields=["still_coming_at"])
+    return row
+
+
 def adopt(member: Member) -> int:
     """Parties made with an address that is now the member's are theirs; how many. Those they come to already stay.
 

@@ -90,6 +90,9 @@ class EventForm(WhenForm):
         ],
     )
     by_approval = forms.BooleanField(label=gettext_lazy("I say yes or no to each party"), required=False)
+    asks_again = forms.BooleanField(
+        label=gettext_lazy("Ask two days and six hours before whether they still come"), required=False
+    )
     opens_before = before_field(gettext_lazy("Registration opens"), gettext_lazy("at once"))
     closes_before = before_field(
         gettext_lazy("Registration closes"), gettext_lazy("when it is over"), zero=True
@@ -207,6 +210,7 @@ class EventForm(WhenForm):
             capacity=said["capacity"],
             waiting_list=said["waiting_list"] or None,
             by_approval=said["by_approval"],
+            asks_again=said["asks_again"],
             questions=said["questions"],
             opens_before=said["opens_before"],
             closes_before=said["closes_before"],
@@ -243,7 +247,7 @@ class EventForm(WhenForm):
         last = end - timedelta(microseconds=1) if end else None
         facts = (
             "title description language venue address capacity waiting_list languages for_families step_free childcare"
-            " visibility circle all_day version by_approval opens_before closes_before fixed_before"
+            " visibility circle all_day version by_approval asks_again opens_before closes_before fixed_before"
         )
         found: dict[str, Any] = {name: getattr(event, name) for name in facts.split()}
         return (

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from community import members
 from community.models import Centre, Circle, CircleMembership, Interest, Member, Place, Profile, Role
-from events import calendars, questions, registration, series, undoing
+from events import calendars, questions, registration, reminding, series, undoing
 from events.access import event_for, may_lead, may_run
 from events.holidays import COUNTRIES
 from events.models import Event, Pool, Series
@@ -55,6 +55,7 @@ class Plan(TypedDict, total=False):
     price_note: dict[str, str]
     doors_minutes: int
     by_approval: bool
+    asks_again: bool
     opens_before: int | None
     closes_before: int | None
     fixed_before: int | None
@@ -106,6 +107,7 @@ SCALARS = [
     "price_note",
     "doors_minutes",
     "by_approval",
+    "asks_again",
     "opens_before",
     "closes_before",
     "fixed_before",
@@ -280,6 +282,8 @@ def apply(event: Event, changes: Plan, member: Member) -> list[Change]:
     told = [
         Change(label, before[name], now[name]) for name, label in TOLD.items() if before[name] != now[name]
     ]
+    if before["starts_at"] != now["starts_at"]:
+        reminding.take_back(event)
     event.sequence += bool(told)
     event.save()
     link(event, changes)
@@ -302,6 +306,7 @@ def strike(event: Event, reason: str, *, may_undo: bool = False) -> None:
     event.sequence += 1
     event.updated_at = clock.now()
     event.save(update_fields=["state", "cancel_reason", "version", "sequence", "updated_at"])
+    reminding.take_back(event)
     rows = list(event.registrations.live().select_related("member").order_by("pk"))
     for row in rows:
         row.event = event

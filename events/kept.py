@@ -21,6 +21,7 @@ from events.models import (
     PartnerDate,
     Pool,
     Registration,
+    Reminder,
     Scan,
     Series,
 )
@@ -72,7 +73,7 @@ HOSTING = Purpose(
 DETAILS = (
     "title description language translations venue address town timezone all_day visibility waiting_list capacity"
     " languages for_families step_free childcare is_free price_note doors_minutes by_approval"
-    " opens_before closes_before fixed_before questions"
+    " opens_before closes_before fixed_before questions asks_again"
 )
 
 in_order(2, PARTIES, ANSWERS, DOOR, GATES, HOSTING)
@@ -83,7 +84,8 @@ add(
             KEY: "id",
             LINK: "event member",
             COUNT: "next_slot serial min_serial queued_at passed_over more version",
-            PARTIES: "guest_email guest_name wanted language state party_size offer_expires_at turned_down_at created_at"
+            PARTIES: "guest_email guest_name wanted language state party_size offer_expires_at turned_down_at still_coming_at"
+            " created_at"
             " changed_at",
         },
         lambda pk: Registration.objects.filter(
@@ -199,5 +201,6 @@ add(
         {KEY: "id", LINK: "calendar event", SHARED: "uid recurrence url said offer gone is_open"},
     ),
     table(Pool, {KEY: "id", LINK: "event", COUNT: "kind name capacity taken"}),
+    table(Reminder, {KEY: "id", LINK: "registration", COUNT: "kind starts_at"}),
     table(Claim, {KEY: "id", LINK: "registration pool", COUNT: "n"}),
 )

@@ -18,12 +18,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST
 
-from events import approval, guests, questions, seats, tickets
+from events import approval, guests, questions, reminding, seats, tickets
 from events.access import event_for, registration_for
 from events.forms import GuestForm, OthersForm
 from events.models import Registration
 from events.models.registration import UNDECIDED, Guest
-from events.views import event_shown, mailed_key, member_of, put, reader_of, unlisted
+from events.views import event_shown, mailed_key, member_of, put, reader_of, signed_in, unlisted
 from realtime.models import MailedKey
 
 State = Registration.State
@@ -85,6 +85,32 @@ def event_guest(request: HttpRequest, pk: int) -> HttpResponse:
     )
 
 
+@csrf_exempt  # see registration_cancel
+@require_http_methods(["GET", "POST"])
+def registration_still(request: HttpRequest, pk: int) -> HttpResponse:
+    """“Still coming?”: a page with two buttons, then what the button did (`answer=yes` or `no`). Anything else asks again.
+
+    The key of a mail does instead of signing in, for this registration only.
+    """
+    key, said = mailed_key(request), request.POST.get("answer")
+    member = None if key else signed_in(request)
+    if isinstance(member, HttpResponse):
+        return member
+    try:
+        row = registration_for(member, pk) if member else reminding.by_key(pk, key)
+        if said in {"yes", "no"}:
+            comes = said == "yes"
+            row = (
+                reminding.answer(member, pk, comes=comes)
+                if member
+                else reminding.answer_by_key(pk, key, comes=comes)
+            )
+    except (MailedKey.DoesNotExist, ValidationError):
+        return unlisted(_gone(request, 404))
+    context = {"nav": "events", "key": key, "said": said, "registration": row, "event": row.event}
+    return unlisted(render(request, "events/still.html", context))
+
+
 @csrf_exempt  # no other page knows the key; see registration_cancel
 @require_http_methods(["GET", "POST"])
 def registration_guest(request: HttpRequest, pk: int) -> HttpResponse:
@@ -117,6 +143,8 @@ def _done(request: HttpRequest, row: Registration, key: str) -> tuple[Registrati
             work = guests.confirm
         case "cancel":
             work = guests.cancel
+        case "still":
+            work = guests.still
         case "yes" | "no":
             work = partial(guests.answer, accepts=action == "yes")
         case "change":

@@ -231,6 +231,7 @@ COPIED = [
     "closes_before",
     "fixed_before",
     "questions",
+    "asks_again",
 ]
 
 

@@ -18,9 +18,17 @@ from events.seats import people_waiting
 from realtime import clock, keys, live, notify
 
 CANCEL, ANSWER = "registration.cancel", "registration.answer"  # what the key in a mail is good for
+STILL = "registration.still"  # yes or no to “still coming?”
 GUEST = "registration.guest"  # the same, any number of times: a guest has no other way in
 GUEST_READS = timedelta(days=1)  # after the event
-WITH_CANCEL_LINK = {"event_registered", "event_accepted", "event_waiting", "event_asked", "event_moved"}
+WITH_CANCEL_LINK = {
+    "event_registered",
+    "event_accepted",
+    "event_waiting",
+    "event_asked",
+    "event_moved",
+    "event_reminder",
+}
 WITH_ANSWER_LINK = {"event_offered", "event_restored"}
 
 
@@ -80,6 +88,9 @@ def tell(
             "is_mine": is_mine,
             "registration_url": url,
             "cancel_url": (_cancel_url(registration) if member else url) if may_cancel and is_mine else "",
+            "still_url": (_still_url(registration) if member else url)
+            if kind == "event_still" and is_mine
+            else "",
             "answer_url": (_answer_url(registration) if member else url) if is_asked and is_mine else "",
         }
         notify.put(
@@ -125,6 +136,15 @@ def _cancel_url(registration: Registration) -> str:
         CANCEL, registration.pk, member=registration.member, expires_at=event.over_at or clock.now()
     )
     return f"{settings.PUBLIC_URL}{reverse('registration_cancel', args=[registration.pk])}?key={key}"
+
+
+def _still_url(registration: Registration) -> str:
+    """The link in a mail by which one says that one still comes, or not. One query."""
+    event = registration.event
+    key = keys.make(
+        STILL, registration.pk, member=registration.member, expires_at=event.starts_at or clock.now()
+    )
+    return f"{settings.PUBLIC_URL}{reverse('registration_still', args=[registration.pk])}?key={key}"
 
 
 def _answer_url(registration: Registration) -> str:

@@ -33,6 +33,7 @@ urlpatterns = [
     path("registrations/<id:pk>/", views.registration_page, name="registration"),
     path("registrations/<id:pk>/party/", views.registration_party, name="registration_party"),
     path("registrations/<id:pk>/offer/", views.registration_offer, name="registration_offer"),
+    path("registrations/<id:pk>/still/", party_views.registration_still, name="registration_still"),
     path("registrations/<id:pk>/decide/", party_views.registration_decide, name="registration_decide"),
     path("registrations/<id:pk>/cancel/", views.registration_cancel, name="registration_cancel"),
     path("registrations/<id:pk>/move/", moving_views.registration_move, name="registration_move"),

@@ -256,7 +256,7 @@ def registration_cancel(request: HttpRequest, pk: int) -> HttpResponse:
     """
     if key := mailed_key(request):
         return unlisted(_cancel_by_key(request, pk, key))
-    member = _signed_in(request)
+    member = signed_in(request)
     if not isinstance(member, Member):
         return member
     row = registration_for(member, pk)
@@ -282,7 +282,7 @@ def registration_offer(request: HttpRequest, pk: int) -> HttpResponse:
     """
     if key := mailed_key(request):
         return unlisted(_answer_by_key(request, pk, key))
-    member = _signed_in(request)
+    member = signed_in(request)
     if not isinstance(member, Member):
         return member
     row = registration_for(member, pk)
@@ -317,7 +317,7 @@ def mailed_key(request: HttpRequest) -> str:
     return request.POST.get("key", "") or request.GET.get("key", "")
 
 
-def _signed_in(request: HttpRequest) -> Member | HttpResponse:
+def signed_in(request: HttpRequest) -> Member | HttpResponse:
     """Who asks, when no mail's key speaks for them; else where to go: the form is foreign, or nobody is signed in."""
     foreign = CsrfViewMiddleware(lambda _request: HttpResponse()).process_view(request, _checked, (), {})
     if isinstance(foreign, HttpResponse):

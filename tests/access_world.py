@@ -128,6 +128,7 @@ def _bodies(people: dict[str, Member]) -> dict[str, dict[str, Any]]:
         "POST /events/{event}/guests/letter/": {"to": "coming", "text": "Hello", "key": str(uuid4())},
         "POST /events/{event}/guests/scan/": {"form": "x", "do": "in:{registration}.1"},
         "POST /events/{event}/guests/gates/": {"gate": "{gate}"},
+        "POST /registrations/{registration}/still/": {"answer": "yes"},
         "POST /registrations/{registration}/decide/": {"answer": "yes"},
         "POST /registrations/{registration}/offer/": {"answer": "yes"},
         "POST /registrations/{registration}/party/": {"me": "on", "guests": "Ana"},

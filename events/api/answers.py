@@ -93,6 +93,7 @@ class EventAnswer(serializers.Serializer[Any]):
     registration_closes_at = serializers.DateTimeField(allow_null=True)
     changes_until = serializers.DateTimeField(allow_null=True)
     by_approval = serializers.BooleanField()
+    asks_again = serializers.BooleanField()
     timezone = serializers.CharField()
     all_day = serializers.BooleanField()
     venue = VenueAnswer()

@@ -132,6 +132,7 @@ class EventIn(serializers.Serializer[Any]):
     registration_closes_at = LocalTimeField(required=False, allow_null=True)
     changes_until = LocalTimeField(required=False, allow_null=True)
     by_approval = fields.Flag(required=False)
+    asks_again = fields.Flag(required=False)
     venue = VenueIn(required=False)
     capacity = fields.Whole(min_value=1, max_value=1_000_000, required=False, allow_null=True)
     visibility = serializers.ChoiceField(Details.Visibility.choices, required=False)
@@ -346,6 +347,7 @@ def _event_data(
         "registration_closes_at": at(event.closes_at and event.closes_at.astimezone(event.zone)),
         "changes_until": at(event.fixed_at and event.fixed_at.astimezone(event.zone)),
         "by_approval": event.by_approval,
+        "asks_again": event.asks_again,
         "timezone": event.timezone,
         "all_day": event.all_day,
         "venue": {

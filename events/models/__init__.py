@@ -7,7 +7,7 @@ from events.models.door import DoorHelper, Gate, GatePairing, Scan
 from events.models.event import Event, Pool
 from events.models.feed import CalendarFeed
 from events.models.partner import PartnerCalendar, PartnerDate
-from events.models.registration import Answers, Attendee, Claim, Registration
+from events.models.registration import Answers, Attendee, Claim, Registration, Reminder
 from events.models.series import Series
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "PartnerDate",
     "Pool",
     "Registration",
+    "Reminder",
     "Scan",
     "Series",
 ]

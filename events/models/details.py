@@ -71,6 +71,11 @@ class Details(WithId):
         blank=True,
         help_text="Who comes changes or cancels up to so many minutes before; empty: until it is over.",
     )
+    asks_again = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Two days and six hours before, who comes is asked whether they still do.",
+    )
     questions = models.JSONField(
         default=list, blank=True, db_default=[], help_text="What the host asks: see events/questions.py"
     )

@@ -80,6 +80,9 @@ class Registration(WithId):
         null=True, blank=True, help_text="Who they are: [{name, member, child, age}], ids as numbers."
     )
     offer_expires_at = models.DateTimeField(null=True, blank=True)
+    still_coming_at = models.DateTimeField(
+        null=True, blank=True, help_text="When they last said that they still come."
+    )
     turned_down_at = models.DateTimeField(
         null=True, blank=True, help_text="When who runs the event said no to it."
     )
@@ -151,6 +154,29 @@ class Registration(WithId):
         if "attendees" in getattr(self, "_prefetched_objects_cache", {}):
             return [one for one in self.attendees.all() if one.is_live]
         return list(self.attendees.filter(is_live=True).select_related("member").order_by("slot"))
+
+
+class Reminder(models.Model):
+    """That a party was reminded of an hour, or asked about it: written with its mail, so that nobody gets two."""
+
+    class Kind(models.TextChoices):
+        DAY = "day"
+        FIRST = "first"
+        LAST = "last"
+
+    registration = models.ForeignKey(Registration, models.CASCADE, related_name="reminders")
+    kind = models.CharField(max_length=5, choices=Kind)
+    starts_at = models.DateTimeField(help_text="The hour it was about: one that moves is another.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["registration", "kind", "starts_at"], name="reminded_once_of_an_hour"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} for {self.registration_id}"
 
 
 class Attendee(models.Model):

@@ -15,7 +15,7 @@ from django.db import close_old_connections
 from community import exports, personal_fields, privacy
 from config import sessions
 from config.sqlite.base import truncate_log
-from events import guests, partners, questions, series, undoing, waiting
+from events import guests, partners, questions, reminding, series, undoing, waiting
 from realtime import notify
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ def table() -> list[Sweep]:
         Sweep(waiting.expire_offers, 2),
         Sweep(guests.expire, 5),
         Sweep(questions.seal_anew, 600),
+        Sweep(reminding.remind_due, 30),
         Sweep(undoing.let_go, 60),
         Sweep(series.extend_series, 3600),
         Sweep(sessions.end_over, 60),

@@ -23,6 +23,7 @@ from events import (
     letters,
     moving,
     registration,
+    reminding,
     undoing,
     waiting,
 )
@@ -99,6 +100,7 @@ def every_mail() -> None:
     line()
     asking()
     growing()
+    reminded()
     without_account()
     other = register(make_member(), make_event(host=host).pk, [ME])
     moving.move(host, other.pk, make_event(host=host).pk)
@@ -148,6 +150,14 @@ def growing() -> None:
     event = make_event(capacity=1, waiting_list="strict")
     row = register(make_member(), event.pk, [ME])
     registration.change_party(row.member, row.pk, [ME, Person("Bo")], wait=True)
+
+
+def reminded() -> None:
+    """The day before, and asked whether they still come."""
+    event = make_event(asks_again=True, starts_at=now() + timedelta(hours=20))
+    row = register(make_member(), event.pk, [ME])
+    Registration.objects.filter(pk=row.pk).update(created_at=now() - timedelta(days=9))
+    reminding.remind_due()
 
 
 def without_account() -> None:
