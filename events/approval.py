@@ -22,11 +22,11 @@ State = Registration.State
 
 
 @transaction.atomic
-def approve(member: Member, registration_id: int) -> Registration:
+def approve(member: Member, registration_id: int, *, version: int | None = None) -> Registration:
     """Say yes to a party that asked: it gets its places, or, when it is full, its place in the line by when it asked.
 
-    A second time changes nothing. Raises Registration.DoesNotExist, PermissionDenied for who does not run the event,
-    ValidationError full (and there is no waiting list), closed (it no longer asks), too_late.
+    A second time changes nothing. `version`: the party as it was seen. Raises Registration.DoesNotExist, PermissionDenied for
+    who does not run the event, ValidationError stale (the party is another by now), full (and there is no waiting list), closed (it no longer asks), too_late.
     """
     registration = _to_decide(member, registration_id)
     event = registration.event
@@ -34,6 +34,8 @@ def approve(member: Member, registration_id: int) -> Registration:
         return registration
     if registration.state != State.REQUESTED:
         raise ValidationError(_("They no longer ask to come."), code="closed")
+    if version is not None and version != registration.version:
+        raise ValidationError(_("The party was changed meanwhile. Look at it again."), code="stale")
     if event.state != Event.State.PUBLISHED:
         raise ValidationError(_("This event is not open for registration."), code="closed")
     if event.is_over:

@@ -1,7 +1,8 @@
 """Guests without an account: a party is asked for with a name and an address, and comes once its mail was followed.
 
 Whoever holds the key of such a mail is the guest: it opens their page until the event is over. Whether an address is
-known here is never shown: the answer on the page is always the same, and what is so stands in the mail.
+known here is never shown: the answer on the page is always the same, and what is so stands in the mail. (How many places
+are taken is public, held ones too: whoever watches it closely may see that a party of a new address was added.)
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ from datetime import timedelta
 from allauth.account.models import EmailAddress
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import Exists, OuterRef, Q, Sum
 from django.utils.translation import gettext as _
 
 from community.models import Member
 from events import pools, questions
 from events.access import event_for, registration_of_key
-from events.models import Attendee, Event, Registration
+from events.models import Answers, Attendee, EndedParty, Event, Registration
 from events.models.details import Details
-from events.models.registration import Guest
+from events.models.registration import LIVE, Guest
 from events.party import PARTY_LIMIT, Person, sit_down
 from events.questions import Given
 from events.registration import (
@@ -36,7 +37,7 @@ from events.registration import (
 )
 from events.seats import people_waiting
 from events.telling import GUEST, announce, ask_host, tell
-from events.waiting import leave_offer, move_up, next_in, take_offer
+from events.waiting import each_of, leave_offer, move_up, next_in, take_offer
 from realtime import clock
 from realtime.models import Mail, MailedKey
 
@@ -125,7 +126,8 @@ def confirm(registration_id: int, secret: str) -> Registration:
     waiting = people_waiting(event)
     held = row.has_places
     row.queued_at = None
-    if event.by_approval:
+    if event.by_approval and not held:
+        _must_not_be_turned_down(row)
         row.state, row.queued_at = State.REQUESTED, next_in(event)
     elif held or (not waiting and pools.take(event, row.party_size)):
         row.state = State.CONFIRMED
@@ -169,6 +171,8 @@ def cancel(registration_id: int, secret: str) -> Registration:
     row = _locked(registration_id, secret)
     if row.state == State.UNCONFIRMED:
         _forget(row)
+        move_up(row.event)
+        announce(row.event)
         return row
     if row.state in (State.CANCELLED, State.DECLINED, State.EXPIRED):
         return row
@@ -204,14 +208,16 @@ def adopt(member: Member) -> int:
     address = EmailAddress.objects.filter(user=member, verified=True, email__iexact=member.email)
     if not address.exists():
         return 0
-    found = Registration.objects.filter(guest_email=member.email.lower()).order_by("pk")
+    ended = EndedParty.objects.filter(registration=OuterRef("pk"))  # a call-off that can still be taken back
+    found = Registration.objects.filter(guest_email=member.email.lower()).exclude(Exists(ended))
+    found = found.exclude(state=State.UNCONFIRMED).order_by("pk")  # its link brings it here
     return sum(_adopt_one(member, pk) for pk in list(found.values_list("pk", flat=True)))
 
 
 def expire() -> int:
     """The sweep: of a party whose address was not confirmed in time nothing is left, and its places go on. How many."""
     due = Registration.objects.filter(state=State.UNCONFIRMED, created_at__lte=clock.now() - HOLDS)
-    return sum(map(_expire_at, sorted(set(due.values_list("event", flat=True)))))
+    return each_of(set(due.values_list("event", flat=True)), _expire_at)
 
 
 @transaction.atomic
@@ -250,9 +256,49 @@ def _locked(registration_id: int, secret: str) -> Registration:
     Event.objects.select_for_update().only("pk").get(pk=event_id)
     Registration.objects.select_for_update().only("pk").filter(pk=registration_id).first()
     try:
-        return of_key(registration_id, secret)
+        row = of_key(registration_id, secret)
     except Registration.DoesNotExist:
         raise MailedKey.DoesNotExist from None
+    if row.member_id is not None:  # it is in an account now, and so is what can be done with it
+        raise MailedKey.DoesNotExist
+    return row
+
+
+def _must_not_be_turned_down(row: Registration) -> None:
+    email = row.guest_email
+    theirs = Q(guest_email=email) | Q(member__email__iexact=email)
+    if row.event.registrations.filter(theirs, turned_down_at__isnull=False).exists():
+        text = _("The host could not say yes to you this time. To ask once more, please write to them.")
+        raise ValidationError(text, code="closed")
+
+
+def forget_unconfirmed(event: Event) -> None:
+    """Of parties that nobody confirmed yet nothing is left. Event locked."""
+    for row in event.registrations.filter(state=State.UNCONFIRMED).order_by("pk"):
+        row.event = event
+        _forget(row)
+
+
+def forget(email: str) -> None:
+    """Whoever had this address goes for good: parties made with it end, and nobody is named in them. Safe to run twice."""
+    rows = Registration.objects.filter(guest_email__iexact=email)
+    for pk, event_id in list(rows.order_by("pk").values_list("pk", "event")):
+        with transaction.atomic():
+            event = (
+                Event.objects.select_for_update(of=("self",)).select_related("host", "room").get(pk=event_id)
+            )
+            row = rows.filter(pk=pk).first()
+            if row is None:
+                continue
+            row.event = event
+            if row.state == State.UNCONFIRMED:
+                _forget(row)
+            elif row.state in LIVE and not event.is_over:
+                pools.release(row)
+            Attendee.objects.filter(registration=pk).update(name="", age=None)
+            Answers.objects.filter(registration=pk).delete()
+            move_up(event)
+            announce(event)
 
 
 def _adopt_if_known(row: Registration) -> None:
@@ -267,7 +313,9 @@ def _adopt_if_known(row: Registration) -> None:
 
 @transaction.atomic
 def _adopt_one(member: Member, registration_id: int) -> int:
-    event_id = Registration.objects.values_list("event", flat=True).get(pk=registration_id)
+    event_id = Registration.objects.values_list("event", flat=True).filter(pk=registration_id).first()
+    if event_id is None:
+        return 0
     event = Event.objects.select_for_update(of=("self",)).select_related("host").get(pk=event_id)
     row = Registration.objects.select_for_update().filter(pk=registration_id, member=None).first()
     if row is None:

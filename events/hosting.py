@@ -16,10 +16,10 @@ from django.utils.translation import gettext_lazy
 
 from community import members
 from community.models import Centre, Circle, CircleMembership, Interest, Member, Place, Profile, Role
-from events import calendars, questions, registration, reminding, series, undoing
+from events import calendars, guests, questions, registration, reminding, series, undoing
 from events.access import event_for, may_lead, may_run
 from events.holidays import COUNTRIES
-from events.models import Event, Pool, Series
+from events.models import Event, Pool, Registration, Series
 from events.models.details import Details
 from events.telling import announce, tell
 from events.waiting import move_up
@@ -290,7 +290,8 @@ def apply(event: Event, changes: Plan, member: Member) -> list[Change]:
     if event.room is not None and event.title != had_title:
         rooms.rename(event.room, event.title, event.titles)
     if told and not event.is_over:
-        for row in event.registrations.live().select_related("member").order_by("pk"):
+        concerned = event.registrations.live().exclude(state=Registration.State.UNCONFIRMED)
+        for row in concerned.select_related("member").order_by("pk"):
             row.event = event
             tell(row, "event_changed", changes=told)
     move_up(event)
@@ -307,6 +308,7 @@ def strike(event: Event, reason: str, *, may_undo: bool = False) -> None:
     event.updated_at = clock.now()
     event.save(update_fields=["state", "cancel_reason", "version", "sequence", "updated_at"])
     reminding.take_back(event)
+    guests.forget_unconfirmed(event)
     rows = list(event.registrations.live().select_related("member").order_by("pk"))
     for row in rows:
         row.event = event

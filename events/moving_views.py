@@ -43,14 +43,22 @@ def registration_move(request: HttpRequest, pk: int) -> HttpResponse:
             return redirect("guests", row.event_id)
     events = list(moving.targets(member, row).for_list()[:MOST]) if moving.is_movable(row) else []
     places = seats.places_of(events)
+    runs = may_run(member, row.event)
     context = {
         "nav": "events",
         "registration": row,
         "event": row.event,
         "is_mine": is_mine,
-        "choices": [(event, _has_room(places[event.pk], row.party_size)) for event in events],
+        "choices": [
+            (event, runs or _is_open(event), _has_room(places[event.pk], row.party_size)) for event in events
+        ],
     }
     return render(request, "events/move.html", context, status=status)
+
+
+def _is_open(event: Event) -> bool:
+    """Who comes may move there without asking anybody."""
+    return not (event.is_not_open_yet or event.is_closed or event.by_approval)
 
 
 def _has_room(places: seats.Places, n: int) -> bool:

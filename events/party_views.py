@@ -41,7 +41,9 @@ def registration_decide(request: HttpRequest, pk: int) -> HttpResponse:
     answer = request.POST.get("answer")
     try:
         if answer == "yes":
-            _say(request, approval.approve(member, pk))
+            seen = request.POST.get("version", "")
+            version = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 10 else None
+            _say(request, approval.approve(member, pk, version=version))
         elif answer == "no":
             approval.turn_down(member, pk, request.POST.get("text", ""))
             messages.success(request, _("They were told, with your words."))
@@ -53,6 +55,8 @@ def registration_decide(request: HttpRequest, pk: int) -> HttpResponse:
 def _say(request: HttpRequest, row: Registration) -> None:
     if row.is_coming:
         messages.success(request, _("They come, and have their ticket."))
+    elif row.state == State.OFFERED:
+        messages.success(request, _("Places are held for them, and they are asked by mail."))
     else:
         messages.info(request, _("Every place is taken: they are in the line, by when they asked."))
 
@@ -119,6 +123,8 @@ def registration_guest(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         row = guests.of_key(pk, key)
         form, status = None, 200
+        if row.member_id is not None:
+            return unlisted(_adopted(request, row))
         if request.method == "POST":
             row, form, status = _done(request, row, key)
             if form is None and status == 200 and row.pk is None:
@@ -126,8 +132,12 @@ def registration_guest(request: HttpRequest, pk: int) -> HttpResponse:
     except (MailedKey.DoesNotExist, Registration.DoesNotExist):
         return unlisted(_gone(request, 404))
     if row.member_id is not None:
-        return unlisted(render(request, "events/guest_adopted.html", {"nav": "events", "event": row.event}))
+        return unlisted(_adopted(request, row))
     return unlisted(_guest_page(request, row, key, form, status))
+
+
+def _adopted(request: HttpRequest, row: Registration) -> HttpResponse:
+    return render(request, "events/guest_adopted.html", {"nav": "events", "event": row.event})
 
 
 def _gone(request: HttpRequest, status: int) -> HttpResponse:

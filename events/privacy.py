@@ -11,7 +11,7 @@ from django.utils.translation import gettext, gettext_lazy, override
 from community import households, members
 from community.models import Member, Role
 from community.privacy import Duty
-from events import hosting, registration
+from events import guests, hosting, registration
 from events.models import (
     Answers,
     Attendee,
@@ -58,6 +58,7 @@ def duties(member: Member) -> list[Duty]:
 def forget(member: Member) -> None:
     """A member goes for good: their places are free, their names gone, their events somebody else's. Idempotent."""
     _give_back(member)
+    guests.forget(member.email)
     _hand_on(member)
     with transaction.atomic():
         _make_nameless(member)
@@ -167,6 +168,9 @@ def _make_nameless(member: Member) -> None:
     theirs_to_name = Attendee.objects.filter(Q(member=None) | Q(member=member), registration__in=mine)
     theirs_to_name.update(name="", age=None, child=None)
     mine.update(more=0, wanted=None)
+    for row in Registration.objects.filter(more__gt=0).exclude(member=member):
+        if any(one.get("member") == member.pk for one in row.wanted or ()):
+            Registration.objects.filter(pk=row.pk).update(more=0, wanted=None, queued_at=None)
     Answers.objects.filter(registration__in=mine).delete()
     Attendee.objects.filter(member=member).update(name="", age=None, member=None)
     home = households.of(member)

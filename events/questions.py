@@ -91,7 +91,7 @@ def written(questions: Iterable[Question]) -> list[dict[str, Any]]:
 
 
 def checked(event: Event, given: Given, *, must: bool = True) -> dict[str, str]:
-    """The answers that will be kept. `must`: what is required has to be there.
+    """The answers that will be kept. `must`: what is required has to be there, and what does not fit is refused, not left out.
 
     Raises ValidationError by `answers.<id>`: missing, too long, no such choice, or health without a yes to keep it.
     """
@@ -117,7 +117,7 @@ def checked(event: Event, given: Given, *, must: bool = True) -> dict[str, str]:
             errors[f"answers.{one.id}"] = _("Say that the host may read this, or leave it empty.")
         else:
             kept[one.id] = text
-    if errors:
+    if errors and must:
         raise ValidationError(errors)
     return kept
 
@@ -188,11 +188,10 @@ def summary(event: Event, coming: Iterable[int]) -> list[Summary]:
 
 def seal_anew() -> int:
     """The sweep: what an older secret sealed is sealed by the present one, before that is retired. How many."""
-    rows = Answers.objects.exclude(key=sealing.present_key())
+    rows = Answers.objects.filter(key__in=sealing.older_keys())
     n = 0
-    for row in rows[:500]:
-        if row.given is None:  # nobody has that secret any more
-            n += row.delete()[0]
+    for row in rows[:500]:  # one that cannot be read here is left alone: another process may know its secret
+        if row.given is None:
             continue
         n += Answers.objects.filter(pk=row.pk, key=row.key).update(given=row.given, key=sealing.present_key())
     return n

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from community.models import Member
 from events.access import event_for, may_run
-from events.models import Attendee, CallOff, Claim, EndedParty, Event, Pool, Registration
+from events.models import Answers, Attendee, CallOff, Claim, EndedParty, Event, Pool, Registration
 from events.telling import ANSWER, announce, claim_of, people_of, tell, whose
 from events.waiting import move_up, offer_until
 from realtime import clock, keys, notify
@@ -174,4 +174,6 @@ def let_go() -> int:
 def _let_go_of(event_id: int) -> int:
     Event.objects.select_for_update().only("pk").get(pk=event_id)
     over = CallOff.objects.filter(event=event_id, until__lte=clock.now())
+    if over.filter(undone_at=None).exists():
+        Answers.objects.filter(registration__event=event_id).delete()  # nobody comes any more
     return int(over.delete()[0] > 0)

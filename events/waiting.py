@@ -6,6 +6,8 @@ for a day, nearer to the start for a quarter of the time that is left, and ends 
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -13,7 +15,7 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
-from community.models import Member
+from community.models import Child, Member
 from events import pools
 from events.access import registration_for, registration_of_key
 from events.models import Claim, Event, Registration
@@ -22,6 +24,8 @@ from events.seats import line_of
 from events.telling import ANSWER, announce, tell
 from realtime import clock, keys
 from realtime.models import MailedKey
+
+log = logging.getLogger(__name__)
 
 PASSED_OVER_AT_MOST = 3
 OFFER_HOLDS, OFFER_HOLDS_AT_LEAST = timedelta(hours=24), timedelta(minutes=30)
@@ -68,12 +72,11 @@ def move_up(event: Event, present: Registration | None = None) -> list[Registrat
         registration.event = event
         if registration.more:
             _grow(registration)
-            moved.append(registration)
-            continue
-        pools.claim(registration)
-        if registration == present:
+        elif registration == present:
+            pools.claim(registration)
             _confirm(registration)
         else:
+            pools.claim(registration)
             registration.state, registration.offer_expires_at = State.OFFERED, offer_until(event, now)
             pools.touch(registration)
             tell(registration, "event_offered")
@@ -84,16 +87,22 @@ def move_up(event: Event, present: Registration | None = None) -> list[Registrat
 
 
 def _grow(registration: Registration) -> None:
-    """A party that comes gets the places it waited for, already taken: its others join it, but for who comes otherwise by now."""
+    """A party that comes gets the places it waited for, already taken: its others join it, but for who comes otherwise by now or is gone."""
     event, n = registration.event, registration.more
     people = [
         Person(one["name"], one["member"], one["child"], one["age"]) for one in registration.wanted or ()
     ]
     known = set(there(event, people).values_list("member", "child"))
+    members = {one.member_id for one in people if one.member_id}
+    children = {one.child_id for one in people if one.child_id}
+    here = set(Member.objects.filter(pk__in=members, is_active=True).values_list("pk", flat=True))
+    still = set(Child.objects.filter(pk__in=children).values_list("pk", flat=True))
     joining = [
         one
         for one in people
-        if not (one.member_id or one.child_id) or (one.member_id, one.child_id) not in known
+        if (not one.member_id or one.member_id in here)
+        and (not one.child_id or one.child_id in still)
+        and (not (one.member_id or one.child_id) or (one.member_id, one.child_id) not in known)
     ]
     if len(joining) < n:
         pools.give_back(event, n - len(joining))
@@ -101,7 +110,8 @@ def _grow(registration: Registration) -> None:
     registration.next_slot += len(joining)
     registration.party_size += len(joining)
     registration.more, registration.wanted, registration.queued_at = 0, None, None
-    registration.save(update_fields=["next_slot", "more", "wanted", "queued_at"])
+    registration.passed_over = 0
+    registration.save(update_fields=["next_slot", "more", "wanted", "queued_at", "passed_over"])
     Claim.objects.filter(registration=registration).update(n=registration.party_size)
     pools.touch(registration)
     pools.enter(registration)
@@ -187,7 +197,18 @@ def expire_offers() -> int:
     One transaction an event, its row locked as every verb does, so that an answer comes before or after, never between.
     """
     due = Registration.objects.filter(state=State.OFFERED, offer_expires_at__lte=clock.now())
-    return sum(map(_expire_at, sorted(set(due.values_list("event", flat=True)))))
+    return each_of(set(due.values_list("event", flat=True)), _expire_at)
+
+
+def each_of(events: Iterable[int], work: Callable[[int], int]) -> int:
+    """Do this at each event, in order; where one fails the others are done all the same. The sum of what each returns."""
+    done = 0
+    for event_id in sorted(events):
+        try:
+            done += work(event_id)
+        except Exception:  # its rows are still due, and it is seen in the log
+            log.exception("a sweep failed at event %s", event_id)
+    return done
 
 
 @transaction.atomic

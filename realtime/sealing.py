@@ -26,6 +26,11 @@ def present_key() -> str:
     return _derived(settings.SECRET_KEY, b"ec sealed name v1").hex()[:16]
 
 
+def older_keys() -> list[str]:
+    """The names of the keys that sealed before and are still understood."""
+    return [_derived(one, b"ec sealed name v1").hex()[:16] for one in settings.SECRET_KEY_FALLBACKS if one]
+
+
 def _fernet() -> MultiFernet:
     secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     return MultiFernet(
@@ -38,6 +43,10 @@ class SealedJSON(models.TextField):  # type: ignore[type-arg]
 
     None when it was sealed by a secret that nobody has any more: it is lost, as it is for a thief.
     """
+
+    def to_python(self, value: Any) -> Any:
+        """As it is: a backup brings it back as JSON, not as its text."""
+        return value
 
     def from_db_value(self, value: str | None, *_given: Any) -> Any:
         if value is None:

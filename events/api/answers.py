@@ -151,7 +151,8 @@ class RegistrationAnswer(serializers.Serializer[Any]):
     party = PersonAnswer(many=True)
     tickets = TicketAnswer(many=True)
     answers = serializers.DictField(
-        child=serializers.CharField(), help_text="By the ids of the event's questions."
+        child=serializers.CharField(),
+        help_text="By the ids of the event's questions; empty in the answer to a POST.",
     )
     version = serializers.IntegerField()
 

@@ -9,7 +9,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from events import approval, questions, seats, tickets
-from events.api.shapes import IdField, at
+from events.access import may_run
+from events.api.shapes import IdField, at, reader_of
 from events.models import Registration
 from events.party import PARTY_LIMIT, Person
 from events.questions import Given
@@ -68,6 +69,18 @@ class PartyIn(serializers.Serializer[Any]):
         ]
 
 
+def _answers(request: Request, row: Registration, *, is_list: bool) -> dict[str, str]:
+    """What the party answered, for who registered and who runs the event. At most one query.
+
+    Never in the answer to a POST: that is kept for a week with its Idempotency-Key, as it was sent.
+    """
+    reader = reader_of(request)
+    if request.method == "POST" or not row.event.questions:
+        return {}
+    may_read = is_list or (reader is not None and row.member_id == reader.pk) or may_run(reader, row.event)
+    return dict(questions.given_by(row).answers) if may_read else {}
+
+
 def registration_data(request: Request, row: Registration, *, with_ticket: bool = True) -> dict[str, Any]:
     """A registration with its ticket. At most three queries; none `with_ticket` off and attendees prefetched."""
     attendees = row.live
@@ -98,6 +111,6 @@ def registration_data(request: Request, row: Registration, *, with_ticket: bool 
             for one in attendees
         ],
         "tickets": [ticket] if code else [],
-        "answers": dict(questions.given_by(row).answers),
+        "answers": _answers(request, row, is_list=not with_ticket),
         "version": row.version,
     }

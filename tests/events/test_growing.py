@@ -8,7 +8,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection
 
-from events import hosting, seats
+from events import hosting, privacy, seats
 from events.models import Attendee, Event, Pool, Registration
 from events.registration import Person, cancel, change_party, register
 from realtime import clock as times
@@ -114,6 +114,32 @@ def test_a_child_that_comes_with_the_other_parent_by_then_is_not_booked_twice() 
     assert (row.party_size, names(row), taken(event)) == (2, ["Bo"], 4)
     cancel(holder.member, holder.pk)
     assert taken(event) == 3 == Attendee.objects.filter(event=event, is_live=True).count()
+
+
+def test_who_is_gone_by_then_is_left_out_and_the_others_join() -> None:
+    ana, ben = make_member(), make_member()
+    child = make_child(make_household(ana, ben))
+    event = make_event(capacity=2, waiting_list="strict", starts_at=times.now() + timedelta(days=10))
+    row, holder = register(ana, event.pk, [ME]), register(make_member(), event.pk, [ME])
+    change_party(ana, row.pk, [ME, BO, Person(member_id=ben.pk), Person(child_id=child.pk)], wait=True)
+    child.delete()
+    privacy.forget(ben)
+    ben.delete()
+    row.refresh_from_db()
+    assert (row.more, row.wanted) == (0, None), "the wish of a party with somebody who is erased ends"
+    change_party(ana, row.pk, [ME, BO, CY], wait=True)
+    Registration.objects.filter(pk=row.pk).update(
+        wanted=[
+            {"name": "x", "member": 77, "child": None, "age": None},
+            *(row.wanted or []),
+            {"name": "Bo", "member": None, "child": None, "age": None},
+        ]
+    )
+    hosting.change(event.host, event.pk, {"capacity": 5})
+    row.refresh_from_db()
+    assert (names(row), taken(event)) == (["Bo"], 3)
+    cancel(holder.member, holder.pk)
+    assert taken(event) == 2
 
 
 def test_the_page_and_the_api_say_so() -> None:

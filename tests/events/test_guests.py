@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test import Client, override_settings
 
-from events import approval, guests, hosting
+from events import approval, guests, hosting, privacy
 from events.models import Attendee, Event, Pool, Registration
 from events.models.registration import Guest
 from events.registration import Person, cancel, register
@@ -297,6 +297,90 @@ def test_who_is_there_already_keeps_both() -> None:
     assert guests.adopt(member) == 0
     row.refresh_from_db()
     assert row.guest_email == "ida@example.org"
+
+
+def test_a_party_that_is_not_confirmed_waits_for_its_link_also_after_signing_up() -> None:
+    event = coming_up(capacity=40)
+    guests.ask(event.pk, IDA)
+    member = make_member(email="ida@example.org")
+    assert guests.adopt(member) == 0
+    row = guests.confirm(*link())
+    assert (row.member, row.state) == (member, "confirmed")
+
+
+def test_the_link_of_a_party_in_an_account_does_nothing_any_more() -> None:
+    event = coming_up(capacity=40)
+    row = confirmed(event)
+    key = link()
+    guests.adopt(make_member(email="ida@example.org"))
+    page = Client().post(f"/registrations/{row.public_id}/guest/", {"key": key[1], "do": "cancel"})
+    assert "in your account" in page.content.decode()
+    row.refresh_from_db()
+    assert row.state == "confirmed"
+    with pytest.raises(MailedKey.DoesNotExist):
+        guests.cancel(*key)
+
+
+def test_a_no_before_confirming_passes_the_place_on() -> None:
+    event = coming_up(capacity=1, waiting_list="strict")
+    guests.ask(event.pk, IDA)
+    key = link()
+    waits = register(make_member(), event.pk, [ME], wait=True)
+    guests.cancel(*key)
+    waits.refresh_from_db()
+    assert (waits.state, taken(event)) == ("offered", 1)
+
+
+def test_a_held_party_comes_even_if_the_host_asks_for_approval_meanwhile() -> None:
+    host = make_host()
+    event = coming_up(host=host, capacity=40)
+    guests.ask(event.pk, IDA, ["Bo"])
+    hosting.change(host, event.pk, {"by_approval": True})
+    assert guests.confirm(*link()).state == "confirmed"
+    assert taken(event) == 2
+
+
+def test_who_was_turned_down_does_not_ask_again_as_a_guest() -> None:
+    host = make_host()
+    event = coming_up(host=host, by_approval=True)
+    approval.turn_down(host, confirmed(event).pk)
+    guests.ask(event.pk, IDA)
+    assert code_of(guests.confirm, *link()) == "closed"
+
+
+def test_a_call_off_leaves_nothing_of_who_did_not_confirm_and_writes_to_nobody(clock: Any) -> None:
+    host = make_host()
+    event = coming_up(host=host, capacity=40)
+    guests.ask(event.pk, IDA)
+    hosting.change(host, event.pk, {"venue": "Elsewhere"})
+    hosting.call_off(host, event.pk)
+    assert not Registration.objects.exists()
+    assert set(Mail.objects.filter(to="ida@example.org").values_list("kind", flat=True)) == {"guest_confirm"}
+
+
+def test_an_erased_member_is_gone_as_a_guest_too() -> None:
+    event = coming_up(capacity=40)
+    row = confirmed(event, IDA, ["Bo"])
+    member = make_member(email="ida@example.org")
+    register(member, event.pk, [ME])
+    privacy.forget(member)
+    row.refresh_from_db()
+    assert (row.state, taken(event)) == ("cancelled", 0)
+    assert not Attendee.objects.filter(event=event).exclude(name="").exists()
+
+
+def test_one_event_that_fails_does_not_stop_the_sweep_of_others(
+    clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = sorted((coming_up(capacity=40), coming_up(capacity=40)), key=lambda event: event.pk)
+    for event in (first, second):
+        guests.ask(event.pk, IDA)
+    Pool.objects.filter(event=first).update(
+        taken=0
+    )  # giving back what is not taken is refused by the database
+    clock.move_to(times.now() + 16 * MINUTE)
+    assert guests.expire() == 1
+    assert list(Registration.objects.values_list("event", flat=True)) == [first.pk]
 
 
 # -- races
