@@ -116,6 +116,31 @@ def test_a_name_behind_an_at_is_found_by_keyboard_and_told_to_whom_it_means(visi
     expect(priya.locator(f'[data-mentions-room="{room}"]')).to_be_hidden()
 
 
+def test_what_was_read_on_a_page_without_a_line_is_read_on_the_next(visit: Visit, site: Site):
+    amara, priya_at = visit(), visit(phone=True)
+    lines = {"open": True}
+    priya_at.context.route_web_socket(
+        "**/ws/", lambda line: line.connect_to_server() if lines["open"] else line.close()
+    )
+    page = enter(amara, "member")
+    room = page.url.rstrip("/").rsplit("/", 1)[1]
+    priya = enter(priya_at, "host", "/chat/")
+    say(page, "Read in a tunnel")
+    unread = priya.locator(f'[data-unread-room="{room}"]')
+    expect(unread).to_be_visible()
+    before = unread.inner_text()
+    lines["open"] = False
+    priya.goto(f"{site.url}/chat/{room}/")
+    expect(priya.locator(".chat-message").last).to_be_attached()
+    priya.locator(".chat-log").evaluate("log => log.scrollTop = log.scrollHeight")
+    expect(bubble(priya, "Read in a tunnel")).to_be_visible()
+    lines["open"] = True
+    priya.goto(f"{site.url}/chat/")
+    expect(unread).not_to_have_text(before)
+    priya.reload()
+    expect(unread).not_to_have_text(before)  # the server knows
+
+
 def test_a_long_history_is_walked_to_and_fro_without_a_gap(visit: Visit, site: Site):
     site.change(
         "import uuid; from community.models import Member; from realtime import chat; from realtime.models import Room; "

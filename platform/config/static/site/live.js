@@ -242,6 +242,7 @@ const hearing = {
     isSlow = false;
     circles.me = frame.me;
     for (const [id, state] of Object.entries(frame.rooms)) stand(id, state);
+    for (const [id, [seq, n]] of reads) if (frame.rooms[id] && seq > room(id).read[0]) readUpTo(room(id), seq, n);
     const free = frame.limits.watch - [...rooms.values()].filter((one) => one.wanted).length;
     const others = Object.keys(frame.rooms).filter((id) => !room(id).wanted).slice(0, Math.max(0, free));
     const late = [...rooms].filter(([, one]) => one.wanted && !one.told); // asked for while the hello was on its way
@@ -326,24 +327,33 @@ function ack() {
 
 // -- what goes out now and then
 
-const reads = new Map();
+// What was read and the server does not know yet: id → [seq, n]. A page that is left before its line stands keeps it
+// for the next one.
+const KEPT = `reads-${document.body?.dataset.me}`;
+const reads = new Map(JSON.parse(sessionStorage.getItem(KEPT) ?? "[]"));
 let readTimer = 0;
 function read(id, seq, n) {
   const here = room(id);
   if (seq <= here.read[0]) return;
-  here.read = [seq, n ?? here.n];
-  if (seq >= here.head) here.mentions = 0;
-  reads.set(id, seq);
+  readUpTo(here, seq, n ?? here.n);
+  reads.set(id, here.read);
   badges();
   readTimer ||= setTimeout(tellReads, READ_MS);
+}
+
+function readUpTo(here, seq, n) {
+  here.read = [seq, n];
+  if (seq >= here.head) here.mentions = 0;
 }
 
 function tellReads() {
   clearTimeout(readTimer);
   readTimer = 0;
-  if (!welcomed) return;
-  for (const [id, seq] of reads) put({ type: "read", room: id, seq });
+  if (!welcomed) return reads.size ? sessionStorage.setItem(KEPT, JSON.stringify([...reads])) : undefined;
+  for (const [id, [seq]] of reads) put({ type: "read", room: id, seq });
   reads.clear();
+  sessionStorage.removeItem(KEPT);
+  return undefined;
 }
 
 let typed = 0;
