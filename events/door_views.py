@@ -154,11 +154,7 @@ def guests(request: HttpRequest, pk: int) -> HttpResponse:
 @never_cache
 def guests_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
     """The list of guests as a table, for who hosts the event and the staff of its centre. Five queries and the reader's."""
-    member = member_of(request)
-    event = event_for(member, pk)
-    if not may_run(member, event):
-        raise PermissionDenied(_("Only who hosts the event sees who comes."))
-    audit.record(audit.Action.EXPORTED, actor=member, centre=event.centre, target="guests")
+    event = _to_take_along(request, pk)
     header = (
         _("Party"),
         _("Name"),
@@ -181,11 +177,7 @@ def guests_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
 @never_cache
 def guests_print(request: HttpRequest, pk: int) -> HttpResponse:
     """The list of guests on paper, for who hosts the event and the staff of its centre. Five queries and the reader's."""
-    member = member_of(request)
-    event = event_for(member, pk)
-    if not may_run(member, event):
-        raise PermissionDenied(_("Only who hosts the event sees who comes."))
-    audit.record(audit.Action.EXPORTED, actor=member, centre=event.centre, target="guests")
+    event = _to_take_along(request, pk)
     scans = list(board.scans_of(event))
     lists = [
         (title, sorted(board.parties_of(event, scans, states), key=lambda line: line.last_name))
@@ -198,6 +190,16 @@ def guests_print(request: HttpRequest, pk: int) -> HttpResponse:
         "is_empty": not any(some for _title, some in lists),
     }
     return render(request, "events/printed.html", context)
+
+
+def _to_take_along(request: HttpRequest, pk: int) -> Event:
+    """The event whose list of guests leaves the house, for who runs it; that it does is on record."""
+    member = member_of(request)
+    event = event_for(member, pk)
+    if not may_run(member, event):
+        raise PermissionDenied(_("Only who hosts the event sees who comes."))
+    audit.record(audit.Action.EXPORTED, actor=member, centre=event.centre, target="guests")
+    return event
 
 
 def _table(event: Event) -> list[Sequence[object]]:

@@ -299,32 +299,6 @@ class PartyForm(AnswersForm):
         return party + [Person(name=name) for name in said.get("guests", [])]
 
 
-class GuestForm(AnswersForm):
-    """Who comes without an account, and with whom."""
-
-    name = forms.CharField(
-        label=gettext_lazy("Your name"),
-        max_length=NAME_LENGTH,
-        widget=forms.TextInput({"autocomplete": "name"}),
-    )
-    email = forms.EmailField(
-        label=gettext_lazy("Your e-mail address"),
-        max_length=254,
-        widget=forms.EmailInput({"autocomplete": "email"}),
-        help_text=gettext_lazy("We send a link there; the places are yours once you follow it."),
-    )
-    guests = forms.CharField(
-        label=gettext_lazy("Who comes with you"),
-        required=False,
-        max_length=800,
-        widget=forms.Textarea({"rows": 2}),
-        help_text=gettext_lazy("One name a line."),
-    )
-
-    def clean_guests(self) -> list[str]:
-        return names_in(self.cleaned_data["guests"])
-
-
 class OthersForm(AnswersForm):
     """With whom a guest comes."""
 
@@ -338,6 +312,24 @@ class OthersForm(AnswersForm):
 
     def clean_guests(self) -> list[str]:
         return names_in(self.cleaned_data["guests"])
+
+
+class GuestForm(OthersForm):
+    """Who comes without an account, and with whom."""
+
+    field_order = ("name", "email", "guests")
+
+    name = forms.CharField(
+        label=gettext_lazy("Your name"),
+        max_length=NAME_LENGTH,
+        widget=forms.TextInput({"autocomplete": "name"}),
+    )
+    email = forms.EmailField(
+        label=gettext_lazy("Your e-mail address"),
+        max_length=254,
+        widget=forms.EmailInput({"autocomplete": "email"}),
+        help_text=gettext_lazy("We send a link there; the places are yours once you follow it."),
+    )
 
 
 class LetterForm(forms.Form):

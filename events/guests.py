@@ -31,6 +31,7 @@ from events.registration import (
     must_be_changeable,
     must_be_open,
     must_not_be_fixed,
+    must_not_be_turned_down,
     must_take_place,
     no_room,
     reseat,
@@ -127,7 +128,8 @@ def confirm(registration_id: int, secret: str) -> Registration:
     held = row.has_places
     row.queued_at = None
     if event.by_approval and not held:
-        _must_not_be_turned_down(row)
+        email = row.guest_email
+        must_not_be_turned_down(event, Q(guest_email=email) | Q(member__email__iexact=email))
         row.state, row.queued_at = State.REQUESTED, next_in(event)
     elif held or (not waiting and pools.take(event, row.party_size)):
         row.state = State.CONFIRMED
@@ -262,14 +264,6 @@ def _locked(registration_id: int, secret: str) -> Registration:
     if row.member_id is not None:  # it is in an account now, and so is what can be done with it
         raise MailedKey.DoesNotExist
     return row
-
-
-def _must_not_be_turned_down(row: Registration) -> None:
-    email = row.guest_email
-    theirs = Q(guest_email=email) | Q(member__email__iexact=email)
-    if row.event.registrations.filter(theirs, turned_down_at__isnull=False).exists():
-        text = _("The host could not say yes to you this time. To ask once more, please write to them.")
-        raise ValidationError(text, code="closed")
 
 
 def forget_unconfirmed(event: Event) -> None:

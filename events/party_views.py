@@ -22,7 +22,7 @@ from events import approval, guests, questions, reminding, seats, tickets
 from events.access import event_for, registration_for
 from events.forms import GuestForm, OthersForm
 from events.models import Registration
-from events.models.registration import UNDECIDED, Guest
+from events.models.registration import Guest
 from events.views import event_shown, mailed_key, member_of, put, reader_of, signed_in, unlisted
 from realtime.models import MailedKey
 
@@ -185,8 +185,6 @@ def _guest_page(
     event = row.event
     attendees = row.live
     code = tickets.code_of(row) if row.is_coming and event.starts_at else ""
-    is_open = event.state == event.State.PUBLISHED and not event.is_over
-    may_change = is_open and (row.state in UNDECIDED or (row.is_coming and not event.is_fixed))
     others = [one.name for one in attendees[1:]]
     context: dict[str, Any] = {
         "nav": "events",
@@ -196,8 +194,8 @@ def _guest_page(
         "code": code,
         "qr": tickets.svg(code) if code else "",
         "attendees": attendees,
-        "may_change": may_change,
-        "form": form or (_others_form(row, others) if may_change else None),
+        "may_change": row.is_changeable,
+        "form": form or (_others_form(row, others) if row.is_changeable else None),
         "ahead": seats.ahead_of(row) if row.state == State.WAITING else None,
     }
     return render(request, "events/guest.html", context, status=status)

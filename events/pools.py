@@ -110,6 +110,13 @@ def _cohosts(event: Event) -> QuerySet[CoHost, int]:
     return CoHost.objects.at(event).values_list("member", flat=True)
 
 
+def want_no_more(registration: Registration) -> None:
+    """A party that comes no longer waits for more places. One query, if it did."""
+    if registration.more:
+        registration.more, registration.wanted, registration.queued_at = 0, None, None
+        registration.save(update_fields=["more", "wanted", "queued_at"])
+
+
 def release(registration: Registration, state: Registration.State = State.CANCELLED) -> None:
     """End a registration: places freed, tickets void, the room left. `state`: how it ended."""
     members = member_ids(registration)
@@ -119,9 +126,7 @@ def release(registration: Registration, state: Registration.State = State.CANCEL
     registration.attendees.filter(is_live=True).update(is_live=False)
     if registration.event.questions:
         Answers.objects.filter(registration=registration).delete()
-    if registration.more:
-        registration.more, registration.wanted, registration.queued_at = 0, None, None
-        registration.save(update_fields=["more", "wanted", "queued_at"])
+    want_no_more(registration)
     registration.state, registration.offer_expires_at = state, None
     registration.min_serial = registration.serial + 1
     touch(registration)

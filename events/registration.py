@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, Subquery, Sum
+from django.db.models import Exists, F, Q, Subquery, Sum
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -52,7 +52,7 @@ def register(
                 event=event, member=member, language=member.language, party_size=n, next_slot=n
             )
             if event.by_approval and not may_run(member, event):
-                _must_not_be_turned_down(member, event)
+                must_not_be_turned_down(event, Q(member=member))
                 registration.state, registration.queued_at = State.REQUESTED, next_in(event)
             elif not waiting and pools.take(event, n):
                 registration.state = State.CONFIRMED
@@ -130,7 +130,7 @@ def reseat(
         text = _("The host said yes to the party as it is. To bring more people, ask the host.")
         raise ValidationError(text, code="closed")
     later: Sequence[Person] = ()
-    _no_longer_want_more(registration)
+    pools.want_no_more(registration)
     if registration.has_places and more > 0 and (people_waiting(event) or not pools.take(event, more)):
         if not (wait and event.waiting_list and registration.is_coming):
             raise no_room(event, people_waiting(event))
@@ -178,12 +178,6 @@ def _want_more(registration: Registration, later: Sequence[Person]) -> None:
         {"name": one.name, "member": one.member_id, "child": one.child_id, "age": one.age} for one in later
     ]
     registration.save(update_fields=["more", "wanted", "queued_at"])
-
-
-def _no_longer_want_more(registration: Registration) -> None:
-    if registration.more:
-        registration.more, registration.wanted, registration.queued_at = 0, None, None
-        registration.save(update_fields=["more", "wanted", "queued_at"])
 
 
 @transaction.atomic
@@ -268,8 +262,9 @@ def must_be_open(event: Event) -> None:
         raise ValidationError(_("Registration has closed."), code="too_late")
 
 
-def _must_not_be_turned_down(member: Member, event: Event) -> None:
-    if event.registrations.filter(member=member, turned_down_at__isnull=False).exists():
+def must_not_be_turned_down(event: Event, theirs: Q) -> None:
+    """None of `theirs` was turned down by who runs the event. Raises ValidationError closed. One query."""
+    if event.registrations.filter(theirs, turned_down_at__isnull=False).exists():
         text = _("The host could not say yes to you this time. To ask once more, please write to them.")
         raise ValidationError(text, code="closed")
 

@@ -38,7 +38,7 @@ from events.access import event_for, registration_for, standing_at
 from events.forms import GuestForm, PartyForm, SearchForm, today
 from events.models import Attendee, Event, PartnerDate, Registration
 from events.models.event import EventQuerySet, hosted_by, totals_of_events
-from events.models.registration import LIVE, UNDECIDED
+from events.models.registration import LIVE
 from realtime import clock
 from realtime.models import MailedKey
 
@@ -204,7 +204,7 @@ def registration_page(request: HttpRequest, pk: int) -> HttpResponse:
     member = member_of(request)
     row = registration_for(member, pk)
     form = None
-    if row.member_id == member.pk and _is_open(row):
+    if row.member_id == member.pk and row.is_changeable:
         adults, children = households.live_with(member)
         form = PartyForm(
             initial=PartyForm.initial_of(row),
@@ -355,13 +355,6 @@ def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 1
 
 
-def _is_open(row: Registration) -> bool:
-    """The reader can still change or cancel it."""
-    event = row.event
-    open_to_all = event.state == Event.State.PUBLISHED and not event.is_over
-    return open_to_all and (row.state in UNDECIDED or (row.is_coming and not event.is_fixed))
-
-
 def _party_form(member: Member, event: Event, data: Any = None) -> PartyForm:
     adults, children = households.live_with(member)
     initial = PartyForm.initial_for(event, adults, children)
@@ -437,7 +430,7 @@ def _registration_page(
         "attendees": shown,
         "form": form,
         "is_mine": row.member_id == member.pk,
-        "may_cancel": comes and _is_open(row),
+        "may_cancel": comes and row.is_changeable,
         "ahead": seats.ahead_of(row) if row.places_wanted else None,
     }
     return render(request, "events/registration.html", context, status=status)

@@ -109,9 +109,9 @@ def _grow(registration: Registration) -> None:
     sit_down(registration, joining, registration.next_slot)
     registration.next_slot += len(joining)
     registration.party_size += len(joining)
-    registration.more, registration.wanted, registration.queued_at = 0, None, None
     registration.passed_over = 0
-    registration.save(update_fields=["next_slot", "more", "wanted", "queued_at", "passed_over"])
+    registration.save(update_fields=["next_slot", "passed_over"])
+    pools.want_no_more(registration)
     Claim.objects.filter(registration=registration).update(n=registration.party_size)
     pools.touch(registration)
     pools.enter(registration)

@@ -123,6 +123,14 @@ class Registration(WithId):
         return self.state in SEATED and not (self.state == self.State.UNCONFIRMED and self.queued_at)
 
     @property
+    def is_changeable(self) -> bool:
+        """Who made it can still change or cancel it."""
+        event = self.event
+        if event.state != Event.State.PUBLISHED or event.is_over:
+            return False
+        return self.state in UNDECIDED or (self.is_coming and not event.is_fixed)
+
+    @property
     def places_wanted(self) -> int:
         """How many places it stands in the line for; 0 when it does not."""
         if self.state == self.State.WAITING:
