@@ -17,6 +17,8 @@ from events.models.series import Series
 from realtime import clock
 from realtime.models import Room
 
+ASKED_FROM = timedelta(hours=48)  # before the start: from then on one is asked whether one still comes
+
 
 def totals_of_events() -> Prefetch[Any, Any, Any]:
     """What `Event.total` is read from, for any number of events in one query."""
@@ -232,6 +234,13 @@ class Event(Details):
     def is_fixed(self) -> bool:
         """Who comes can no longer change the party or cancel by themselves."""
         return self.fixed_at is not None and self.fixed_at <= clock.now()
+
+    @property
+    def is_asking_again(self) -> bool:
+        """Its host wants to know now whether those who come still do."""
+        if not self.asks_again or self.starts_at is None or self.is_over:
+            return False
+        return clock.now() >= self.starts_at - ASKED_FROM
 
     @property
     def total(self) -> Pool | None:

@@ -144,9 +144,13 @@ def test_a_guest_says_so_on_their_page(clock: Any, event: Event) -> None:
     guests.ask(event.pk, Guest("Ida", "ida@example.org", "en"))
     row = Registration.objects.get()
     guests.confirm(row.pk, mailed_key_of("ida@example.org"))
+    key, url = mailed_key_of("ida@example.org"), f"/registrations/{row.public_id}/guest/"
+    assert "Do you still come?" not in Client().get(url, {"key": key}).content.decode(), (
+        "not before it is near"
+    )
     clock.move_to(event.starts_at - 2 * DAY)
     reminding.remind_due()
-    key, url = mailed_key_of("ida@example.org"), f"/registrations/{row.public_id}/guest/"
+    key = mailed_key_of("ida@example.org")
     assert "Do you still come?" in Client().get(url, {"key": key}).content.decode()
     assert "you still come" in Client().post(url, {"key": key, "do": "still"}).content.decode()
     row.refresh_from_db()
