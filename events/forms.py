@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from community import places
 from community.models import Child, Interest, Member, Place, PlaceName
 from community.models.places import fold
-from events import letters
+from events import ages, letters
 from events.models import Event, Registration
 from events.models.event import EventQuerySet
 from events.party import PARTY_LIMIT, Person
@@ -249,12 +249,29 @@ class PartyForm(AnswersForm):
         super().__init__(*args, **kwargs)
         self.member = member
         self.fields["me"].label = _("Me (%(name)s)") % {"name": member}
-        for name, people in (("adults", adults), ("children", children)):
+        coming = {*(self.initial.get("children") or ())}
+        old = {child.pk: self._age(child) for child in children}
+        self.left_out = [
+            child for child in children if not (self._may_come(old[child.pk]) or child.pk in coming)
+        ]
+        kin = {
+            "adults": [(adult.pk, str(adult)) for adult in adults],
+            "children": [
+                (child.pk, f"{child} ({old[child.pk]})") for child in children if child not in self.left_out
+            ],
+        }
+        for name, choices in kin.items():
             choice = self.fields[name]
             assert isinstance(choice, forms.ChoiceField)
-            choice.choices = [(person.pk, str(person)) for person in people]
-            if not people:
+            choice.choices = choices
+            if not choices:
                 del self.fields[name]
+
+    def _age(self, child: Child) -> int:
+        return ages.at(self.event, child.birth_year) if self.event else 0
+
+    def _may_come(self, age: int) -> bool:
+        return self.event is None or ages.fits(self.event, age, by_year=True)
 
     @staticmethod
     def initial_for(event: Event, adults: Sequence[Member], children: Sequence[Child]) -> dict[str, Any]:
@@ -263,7 +280,11 @@ class PartyForm(AnswersForm):
         return {
             "me": True,
             "adults": [person.pk for person in adults if household],
-            "children": [child.pk for child in children if household],
+            "children": [
+                child.pk
+                for child in children
+                if household and ages.fits(event, ages.at(event, child.birth_year), by_year=True)
+            ],
             "wait": True,
         }
 

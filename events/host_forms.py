@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from community.forms import interest_choices
+from community.members import ADULT_AGE
 from community.models import Centre, Circle, Interest, Member, Place
 from events import rescheduling
 from events.forms import DEFAULT_ZONE, spoken_languages, town_named
@@ -107,6 +108,20 @@ class EventForm(WhenForm):
         label=gettext_lazy("Interests"), required=False, widget=forms.CheckboxSelectMultiple
     )
     for_families = forms.BooleanField(label=gettext_lazy("For families"), required=False)
+    min_age = forms.IntegerField(
+        label=gettext_lazy("Children from"),
+        required=False,
+        min_value=0,
+        max_value=ADULT_AGE,
+        help_text=gettext_lazy("Years. 18 means adults only."),
+    )
+    max_age = forms.IntegerField(
+        label=gettext_lazy("Children up to"),
+        required=False,
+        min_value=0,
+        max_value=ADULT_AGE,
+        help_text=gettext_lazy("Years. Adults come along whatever their age."),
+    )
     step_free = forms.BooleanField(label=gettext_lazy("Step-free"), required=False)
     childcare = forms.BooleanField(label=gettext_lazy("Childcare"), required=False)
     price = forms.CharField(
@@ -218,6 +233,8 @@ class EventForm(WhenForm):
             languages=said["languages"],
             interests=list(Interest.objects.filter(slug__in=said["interests"])),
             for_families=said["for_families"],
+            min_age=said["min_age"],
+            max_age=said["max_age"],
             step_free=said["step_free"],
             childcare=said["childcare"],
             is_free=not said["price"],
@@ -246,7 +263,7 @@ class EventForm(WhenForm):
         start, end = event.local_start, event.local_end
         last = end - timedelta(microseconds=1) if end else None
         facts = (
-            "title description language venue address capacity waiting_list languages for_families step_free childcare"
+            "title description language venue address capacity waiting_list languages for_families min_age max_age step_free childcare"
             " visibility circle all_day version by_approval asks_again opens_before closes_before fixed_before"
         )
         found: dict[str, Any] = {name: getattr(event, name) for name in facts.split()}

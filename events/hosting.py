@@ -49,6 +49,8 @@ class Plan(TypedDict, total=False):
     languages: list[str]
     interests: list[Interest]
     for_families: bool
+    min_age: int | None
+    max_age: int | None
     step_free: bool
     childcare: bool
     is_free: bool
@@ -101,6 +103,8 @@ SCALARS = [
     "waiting_list",
     "languages",
     "for_families",
+    "min_age",
+    "max_age",
     "step_free",
     "childcare",
     "is_free",
@@ -353,6 +357,8 @@ def write(row: Details, plan: Mapping[str, Any] | Plan, host: Member) -> None:
     series.zone_named(row.timezone)
     if not row.title.strip():
         raise ValidationError({"title": _("Give it a title.")})
+    if row.min_age is not None and row.max_age is not None and row.max_age < row.min_age:
+        raise ValidationError({"max_age": _("The eldest is younger than the youngest.")})
     if row.visibility == Details.Visibility.CIRCLE and row.circle is None:
         raise ValidationError({"circle": _("Choose the circle it is for.")})
     if "circle" in said and row.circle is not None and not _is_in(host, row.circle):

@@ -14,7 +14,7 @@ from events import board, pools, questions
 from events.access import may_run, registration_for
 from events.models import Event, Registration
 from events.models.event import EventQuerySet, run_by
-from events.party import Person, must_be_free, sit_down
+from events.party import Person, must_be_free, must_be_of_age, sit_down
 from events.registration import must_be_open, must_not_be_fixed
 from events.seats import people_waiting
 from events.telling import announce, tell
@@ -68,6 +68,7 @@ def move(member: Member, registration_id: int, event_id: int) -> Registration:
             if not (may_run(member, old.event) and may_run(member, event)):
                 must_not_be_fixed(old)
                 must_be_open(event)
+                must_be_of_age(event, _people(old))
                 if event.by_approval:
                     text = _(
                         "The host says yes or no to each party: please ask to come there, and cancel here then."
@@ -114,10 +115,14 @@ def _must_be_free_to_go(old: Registration) -> None:
         )
 
 
+def _people(old: Registration) -> list[Person]:
+    return [Person(one.name, one.member_id, one.child_id, one.age) for one in old.live]
+
+
 def _move(old: Registration, event: Event) -> Registration:
     """Both events locked, and everything asked that can be asked before a place is taken."""
     here = old.event
-    people = [Person(one.name, one.member_id, one.child_id, one.age) for one in old.live]
+    people = _people(old)
     if old.member is not None:
         must_be_free(event, old.member, people)
     given = questions.given_by(old)

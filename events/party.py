@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.core.exceptions import ValidationError
@@ -10,9 +10,10 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from community import households
+from community.members import ADULT_AGE
 from community.models import Member
+from events import ages
 from events.models import Attendee, Event, Registration
-from realtime import clock
 
 PARTY_LIMIT = 12
 
@@ -27,8 +28,10 @@ class Person:
     age: int | None = None
 
 
-def who(owner: Member, caller: Member, party: Sequence[Person]) -> list[Person]:
-    """The party with names, everybody in it checked: each adult and child is of the caller's own household."""
+def who(event: Event, owner: Member, caller: Member, party: Sequence[Person]) -> list[Person]:
+    """The party with names and the ages of its children on that day, everybody in it checked: each adult and child is
+    of the caller's own household.
+    """
     if not 1 <= len(party) <= PARTY_LIMIT:
         raise ValidationError({"party": _("A party has 1 to 12 people.")})
     is_alone = not any(person.child_id or person.member_id not in (None, owner.pk) for person in party)
@@ -45,9 +48,7 @@ def who(owner: Member, caller: Member, party: Sequence[Person]) -> list[Person]:
             if person.child_id not in children:
                 raise ValidationError({"party": _("You can only bring children of your own household.")})
             child = children[person.child_id]
-            people.append(
-                Person(child.nickname, child_id=child.pk, age=max(0, clock.now().year - child.birth_year))
-            )
+            people.append(Person(child.nickname, child_id=child.pk, age=ages.at(event, child.birth_year)))
         elif person.member_id is not None:
             if person.member_id not in adults:
                 raise ValidationError({"party": _("You can only register adults of your own household.")})
@@ -61,6 +62,29 @@ def who(owner: Member, caller: Member, party: Sequence[Person]) -> list[Person]:
     if len(set(named)) < len(named):
         raise ValidationError({"party": _("Somebody is in the party twice.")})
     return people
+
+
+def must_be_of_age(event: Event, people: Iterable[Person]) -> None:
+    """Each child among them may come. Raises ValidationError of `party`. No query."""
+    for person in people:
+        if person.age is None or (person.child_id is None and person.age >= ADULT_AGE):
+            continue
+        if not ages.fits(event, person.age, by_year=person.child_id is not None):
+            text = _("%(name)s cannot come along (%(for_whom)s).")
+            said = {"name": person.name or _("a guest"), "for_whom": ages.for_whom(event)}
+            raise ValidationError({"party": text % said})
+
+
+def newly(registration: Registration, people: Iterable[Person]) -> list[Person]:
+    """Those of these people who are not in the party yet. One query."""
+    live = registration.attendees.filter(is_live=True).values_list("member", "child", "name")
+    here = {(member, child, "" if member or child else name) for member, child, name in live}
+
+    def place(person: Person) -> tuple[int | None, int | None, str]:
+        known = person.member_id or person.child_id
+        return person.member_id, person.child_id, "" if known else person.name
+
+    return [person for person in people if place(person) not in here]
 
 
 def there(event: Event, people: Sequence[Person]) -> QuerySet[Attendee]:

@@ -15,7 +15,7 @@ from events import board, calendars, pools, questions
 from events.access import event_for, may_run, registration_for, registration_of_key
 from events.models import Attendee, Claim, Event, Pool, Registration
 from events.models.registration import SEATED, UNDECIDED
-from events.party import Person, must_be_free, sit_down, there, who
+from events.party import Person, must_be_free, must_be_of_age, newly, sit_down, there, who
 from events.questions import Given
 from events.seats import PLACES, line_of, people_waiting
 from events.telling import CANCEL, announce, ask_host, tell
@@ -45,7 +45,8 @@ def register(
         with transaction.atomic():
             event = event_for(member, event_id, lock=True)
             must_be_open(event)
-            people = who(member, member, party)
+            people = who(event, member, member, party)
+            must_be_of_age(event, people)
             waiting = _look(event, member, people)
             n = len(people)
             registration = Registration(
@@ -105,7 +106,8 @@ def change_party(
     if version is not None and version != registration.version:
         raise ValidationError(_("The party was changed meanwhile. Look at it again."), code="stale")
     must_be_changeable(registration)
-    people = who(member, member, party)
+    people = who(event, member, member, party)
+    must_be_of_age(event, newly(registration, people))
     must_be_free(event, member, people, but=registration)
     if given is not None:
         questions.keep(registration, given)
@@ -159,14 +161,8 @@ def reseat(
 
 def _in_two(registration: Registration, people: Sequence[Person]) -> tuple[list[Person], list[Person]]:
     """Who has a place in a party that cannot grow now, and who waits for one: those who come already go first."""
-    live = pools.live_attendees(registration).values_list("member", "child", "name")
-    there = {(member, child, "" if member or child else name) for member, child, name in live}
-
-    def is_new(person: Person) -> bool:
-        known = person.member_id or person.child_id
-        return (person.member_id, person.child_id, "" if known else person.name) not in there
-
-    ordered = sorted(people, key=is_new)
+    new = newly(registration, people)
+    ordered = sorted(people, key=lambda person: any(person is one for one in new))
     return ordered[: registration.party_size], ordered[registration.party_size :]
 
 

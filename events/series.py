@@ -221,6 +221,8 @@ COPIED = [
     "capacity",
     "languages",
     "for_families",
+    "min_age",
+    "max_age",
     "step_free",
     "childcare",
     "is_free",

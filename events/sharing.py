@@ -90,12 +90,20 @@ def _event(event: Event, places: Places, words: str) -> dict[str, Any]:
         "organizer": {"@type": "Organization", "name": event.centre.name, "email": event.centre.email},
         "inLanguage": event.languages or [event.language],
         "isAccessibleForFree": event.is_free,
+        "typicalAgeRange": _ages(event),
         "maximumAttendeeCapacity": places.capacity,
         "remainingAttendeeCapacity": None if places.left is None else max(0, places.left),
         "offers": _offer(event, places),
         "superEvent": {"@type": "EventSeries", "name": event.series.text("title")} if event.series else None,
     }
     return {name: value for name, value in said.items() if value not in (None, "", {})}
+
+
+def _ages(event: Event) -> str:
+    """schema.org's typicalAgeRange: from-to, `18-` for adults; empty where any child may come."""
+    if event.min_age is None and event.max_age is None:
+        return ""
+    return f"{event.min_age or 0}-{'' if event.max_age is None else event.max_age}"
 
 
 def _when(event: Event) -> dict[str, Any]:

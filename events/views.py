@@ -22,6 +22,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from community import households, matching, members, texts
 from community.models import Member
 from events import (
+    ages,
     calendars,
     cohosts,
     host_needs,
@@ -226,7 +227,14 @@ def registration_party(request: HttpRequest, pk: int) -> HttpResponse:
     member = member_of(request)
     row = registration_for(member, pk)
     adults, children = households.live_with(member)
-    form = PartyForm(request.POST, member=member, adults=adults, children=children, event=row.event)
+    form = PartyForm(
+        request.POST,
+        initial=PartyForm.initial_of(row),
+        member=member,
+        adults=adults,
+        children=children,
+        event=row.event,
+    )
     status = 422
     if form.is_valid():
         try:
@@ -382,6 +390,7 @@ def event_shown(
         "description": texts.to_html(event.text("description")),
         "description_language": event.text_language((get_language() or "en")[:2]),
         "places": places,
+        "ages": ages.for_whom(event),
         "card": sharing.card_of(event, places),
         "km": matching.nearest_km(profile, event.place),
         "mine": mine,

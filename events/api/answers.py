@@ -109,6 +109,8 @@ class EventAnswer(serializers.Serializer[Any]):
     languages = serializers.ListField(child=serializers.CharField())
     interests = serializers.ListField(child=serializers.CharField())
     for_families = serializers.BooleanField()
+    min_age = serializers.IntegerField(allow_null=True, help_text="Of children; 18: adults only.")
+    max_age = serializers.IntegerField(allow_null=True, help_text="Of children; null: any.")
     step_free = serializers.BooleanField()
     childcare = serializers.BooleanField()
     questions = QuestionAnswer(many=True)

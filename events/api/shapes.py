@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -143,6 +144,8 @@ class EventIn(serializers.Serializer[Any]):
     languages = serializers.ListField(child=fields.Language(), required=False, max_length=20)
     interests = serializers.ListField(child=InterestField(), required=False, max_length=20)
     for_families = fields.Flag(required=False)
+    min_age = fields.Whole(min_value=0, max_value=18, required=False, allow_null=True)
+    max_age = fields.Whole(min_value=0, max_value=18, required=False, allow_null=True)
     step_free = fields.Flag(required=False)
     childcare = fields.Flag(required=False)
     questions = serializers.ListField(child=QuestionIn(), required=False, max_length=questions.AT_MOST)
@@ -357,12 +360,7 @@ def _event_data(
             "address": event.address,
         },
         "capacity": places.capacity,
-        "places": {
-            "capacity": places.capacity,
-            "taken": places.taken,
-            "held": places.held,
-            "waiting": places.waiting,
-        },
+        "places": asdict(places),
         "state": event.state,
         "cancel_reason": event.cancel_reason,
         "visibility": event.visibility,
@@ -373,6 +371,8 @@ def _event_data(
         "languages": event.languages,
         "interests": [interest.slug for interest in event.interests.all()],
         "for_families": event.for_families,
+        "min_age": event.min_age,
+        "max_age": event.max_age,
         "step_free": event.step_free,
         "childcare": event.childcare,
         "questions": event.questions,

@@ -46,6 +46,12 @@ class Details(WithId):
     )
     interests = models.ManyToManyField(Interest, blank=True, related_name="+")
     for_families = models.BooleanField(default=False)
+    min_age = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Children come from this age on; 18: adults only; empty: any."
+    )
+    max_age = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Children come up to this age; empty: any."
+    )
     step_free = models.BooleanField(default=False)
     childcare = models.BooleanField(default=False)
     is_free = models.BooleanField(default=True)
