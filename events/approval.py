@@ -14,7 +14,7 @@ from events.models.registration import LIVE
 from events.registration import must_not_be_in, no_room
 from events.seats import people_waiting
 from events.telling import announce, tell
-from events.waiting import move_up
+from events.waiting import is_behind, move_up
 from realtime import clock
 
 MAX_TEXT = 500
@@ -40,8 +40,8 @@ def approve(member: Member, registration_id: int, *, version: int | None = None)
         raise ValidationError(_("This event is not open for registration."), code="closed")
     if event.is_over:
         raise ValidationError(_("This event is over."), code="too_late")
-    waiting = people_waiting(event)
-    if not waiting and pools.take(event, registration.party_size):
+    needed = pools.need_of(registration)
+    if not is_behind(event, needed) and pools.take(event, needed):
         registration.state, registration.queued_at = State.CONFIRMED, None
         registration.save(update_fields=["queued_at"])
         pools.touch(registration)
@@ -53,7 +53,7 @@ def approve(member: Member, registration_id: int, *, version: int | None = None)
         move_up(event)
         registration.refresh_from_db()
     else:
-        raise no_room(event, waiting)
+        raise no_room(event, needed, people_waiting(event))
     if registration.state != State.OFFERED:  # who is offered places was told that they are
         tell(registration, "event_registered" if registration.is_coming else "event_waiting")
     announce(event)

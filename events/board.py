@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from django.db.models import Count, QuerySet, Sum
 from django.utils.translation import gettext as _
 
-from events import questions, tickets
+from events import questions, ticket_types, tickets
 from events.models import Attendee, Event, Gate, Registration, Scan
 from events.models.registration import COMING
 from events.truth import CONFLICT, UNDO_WITHIN, Fact, Standing, Truth, truth
@@ -107,6 +107,7 @@ class Guest:
     gate: str
     by: Fact | None
     twice: bool
+    ticket: str  # the name of their kind of ticket, where the event has several
 
     @property
     def bitmap(self) -> int:
@@ -173,12 +174,13 @@ def parties_of(event: Event, scans: list[Scan], states: Collection[str] = COMING
     gate_names = {scan.gate_id: scan.gate.name for scan in scans}
     rows = Attendee.objects.filter(event=event, is_live=True, registration__state__in=states)
     rows = rows.select_related("registration__member", "member", "child").order_by("registration", "slot")
-    answers = questions.lines_of(event)
+    answers, kinds = questions.lines_of(event), ticket_types.names(event)
     found: dict[int, PartyLine] = {}
     for row in rows:
         owner = row.registration
         line = found.setdefault(owner.pk, PartyLine(owner, owner.holder, [], answers.get(owner.pk, [])))
-        line.guests.append(_guest(row, told.standing.get((owner.pk, row.slot), Standing()), gate_names))
+        one = told.standing.get((owner.pk, row.slot), Standing())
+        line.guests.append(_guest(row, one, gate_names, kinds.get(row.ticket_type, "")))
     return sorted(found.values(), key=lambda line: (line.title.casefold(), line.registration.pk))
 
 
@@ -187,7 +189,13 @@ def name_of(row: Attendee) -> str:
     return str(row.member or row.child or row.name or _("Guest"))
 
 
-def _guest(row: Attendee, one: Standing, gate_names: dict[int, str]) -> Guest:
+def name_at_door(row: Attendee, kinds: Mapping[str, str]) -> str:
+    """What a gate reads: the name, and the kind of ticket where the event has several (`kinds`: their names). No query."""
+    kind = kinds.get(row.ticket_type)
+    return f"{name_of(row)} · {kind}" if kind else name_of(row)
+
+
+def _guest(row: Attendee, one: Standing, gate_names: dict[int, str], ticket: str) -> Guest:
     scan = one.by or one.first
     return Guest(
         name=name_of(row),
@@ -199,6 +207,7 @@ def _guest(row: Attendee, one: Standing, gate_names: dict[int, str]) -> Guest:
         gate=gate_names.get(scan.gate, "") if scan else "",
         by=one.by,
         twice=one.bodies > 1,
+        ticket=ticket,
     )
 
 
@@ -255,7 +264,8 @@ def scan_data(scan: Scan, told: Truth) -> dict[str, Any]:
 
 def _card(event: Event, row: Registration) -> dict[str, Any]:
     """The sealed card of a party: names and state, for the gate that is shown its QR. The attendees are prefetched."""
-    people = [[one.slot, name_of(one)] for one in row.attendees.all() if one.is_live]
+    kinds = ticket_types.names(event)
+    people = [[one.slot, name_at_door(one, kinds)] for one in row.attendees.all() if one.is_live]
     content = {"registration": row.public_id, "version": row.version, "state": row.state, "people": people}
     plain = json.dumps(content, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
     return tickets.sealed_card(tickets.ticket_of(row, event), plain) | {"version": row.version}

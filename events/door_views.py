@@ -164,6 +164,7 @@ def guests_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
         _("Gate"),
         _("Age"),
         _("Waiting"),
+        *((_("Ticket"),) if event.ticket_types else ()),
         *(one.text for one in questions.of(event)),
     )
     table = spreadsheets.rows_to_csv(header, _table(event))
@@ -204,7 +205,8 @@ def _to_take_along(request: HttpRequest, pk: int) -> Event:
 
 def _table(event: Event) -> list[Sequence[object]]:
     """A line for every guest: party, name, child, whether not paid, since when inside (on the event's own clock), gate,
-    age, whether they only wait, and what the party answered. Who waits comes last.
+    age, whether they only wait, their ticket where there are kinds of them, and what the party answered. Who waits
+    comes last.
     """
     scans, asked = list(board.scans_of(event)), questions.of(event)
     return [
@@ -217,6 +219,7 @@ def _table(event: Event) -> list[Sequence[object]]:
             guest.gate,
             guest.age,
             _("yes") if states is IN_LINE else "",
+            *((guest.ticket,) if event.ticket_types else ()),
             *(dict(party.answers).get(one.text, "") for one in asked),
         )
         for states in (COMING, IN_LINE)
@@ -243,6 +246,7 @@ def _list(event: Event, words: str) -> dict[str, Any]:
         "parties": shown,
         "coming": [line.registration.pk for line in everybody],
         "is_open": _is_open(event),
+        "tickets": seats.by_type(event),
         "q": words,
         "form_id": uuid.uuid4(),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from difflib import get_close_matches
 from typing import Any
@@ -22,7 +23,7 @@ from events import ages, letters
 from events.models import Event, Registration
 from events.models.event import EventQuerySet
 from events.party import PARTY_LIMIT, Person
-from events.question_forms import AnswersForm
+from events.ticket_forms import NAME_LENGTH, TicketsForm
 from realtime import clock
 
 SPOKEN = (
@@ -41,7 +42,6 @@ SPOKEN = (
     "hi",
 )  # BCP 47, offered first
 DISTANCES_KM = (5, 10, 20, 40)
-NAME_LENGTH = 60
 DEFAULT_ZONE = "Europe/Brussels"
 
 
@@ -215,15 +215,7 @@ class SearchForm(forms.Form):
         return events.matching(said.get("q", ""))
 
 
-def names_in(text: str) -> list[str]:
-    """The names of a field with one a line. Raises ValidationError for one that is too long, or too many."""
-    names = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
-    if any(len(name) > NAME_LENGTH for name in names):
-        raise ValidationError(_("A name has at most 60 characters."))
-    return names
-
-
-class PartyForm(AnswersForm):
+class PartyForm(TicketsForm):
     """Who comes: me, the others of my household, and guests by name."""
 
     me = forms.BooleanField(required=False)
@@ -248,24 +240,37 @@ class PartyForm(AnswersForm):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.member = member
-        self.fields["me"].label = _("Me (%(name)s)") % {"name": member}
         coming = {*(self.initial.get("children") or ())}
         old = {child.pk: self._age(child) for child in children}
         self.left_out = [
             child for child in children if not (self._may_come(old[child.pk]) or child.pk in coming)
         ]
-        kin = {
+        me = _("Me (%(name)s)") % {"name": member}
+        self.kin = {
             "adults": [(adult.pk, str(adult)) for adult in adults],
             "children": [
                 (child.pk, f"{child} ({old[child.pk]})") for child in children if child not in self.left_out
             ],
         }
-        for name, choices in kin.items():
+        if self.types:
+            self._ask_for_tickets(me)
+            return
+        self.fields["me"].label = me
+        for name, choices in self.kin.items():
             choice = self.fields[name]
             assert isinstance(choice, forms.ChoiceField)
             choice.choices = choices
             if not choices:
                 del self.fields[name]
+
+    def _ask_for_tickets(self, me: str) -> None:
+        """A choice of a ticket for each in place of a tick."""
+        for name in ("me", "adults", "children"):
+            del self.fields[name]
+        self.add_choice("me", me, comes=bool(self.initial.get("me")))
+        for name, choices in self.kin.items():
+            for pk, label in choices:
+                self.add_choice(f"{name}_{pk}", label, comes=pk in (self.initial.get(name) or ()))
 
     def _age(self, child: Child) -> int:
         return ages.at(self.event, child.birth_year) if self.event else 0
@@ -292,21 +297,24 @@ class PartyForm(AnswersForm):
     def initial_of(registration: Registration) -> dict[str, Any]:
         """The party as it is registered. One query."""
         live = list(registration.attendees.filter(is_live=True))
+        mine = [one for one in live if one.member_id == registration.member_id]
+        adults = [one for one in live if one.member_id and one not in mine]
+        children = [one for one in live if one.child_id]
+        tickets = {f"ticket_adults_{one.member_id}": one.ticket_type for one in adults}
+        tickets |= {f"ticket_children_{one.child_id}": one.ticket_type for one in children}
+        named = [one for one in live if not one.member_id and not one.child_id]
         return {
-            "me": any(one.member_id == registration.member_id for one in live),
-            "adults": [
-                one.member_id for one in live if one.member_id and one.member_id != registration.member_id
-            ],
-            "children": [one.child_id for one in live if one.child_id],
-            "guests": "\n".join(one.name for one in live if not one.member_id and not one.child_id),
+            "me": bool(mine),
+            "ticket_me": mine[0].ticket_type if mine else "",
+            "adults": [one.member_id for one in adults],
+            "children": [one.child_id for one in children],
             "version": registration.version,
+            **tickets,
+            **TicketsForm.initial_guests(registration.event, named),
         }
 
-    def clean_guests(self) -> list[str]:
-        return names_in(self.cleaned_data["guests"])
-
     def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
+        cleaned = super().clean()
         if not self.errors and not 1 <= len(self.party()) <= PARTY_LIMIT:
             raise ValidationError(_("Choose who comes: 1 to 12 people."))
         return cleaned
@@ -314,15 +322,24 @@ class PartyForm(AnswersForm):
     def party(self) -> list[Person]:
         """What the verbs of registration take."""
         said = self.cleaned_data
+        if self.types:
+            kin = [
+                ("ticket_me", Person(member_id=self.member.pk)),
+                *((f"ticket_adults_{pk}", Person(member_id=pk)) for pk, _name in self.kin["adults"]),
+                *((f"ticket_children_{pk}", Person(child_id=pk)) for pk, _name in self.kin["children"]),
+            ]
+            party = [replace(who, ticket_type=said[name]) for name, who in kin if said.get(name)]
+            return party + self.named()
         party = [Person(member_id=self.member.pk)] if said.get("me") else []
         party += [Person(member_id=pk) for pk in said.get("adults", [])]
         party += [Person(child_id=pk) for pk in said.get("children", [])]
-        return party + [Person(name=name) for name in said.get("guests", [])]
+        return party + self.named()
 
 
-class OthersForm(AnswersForm):
-    """With whom a guest comes."""
+class OthersForm(TicketsForm):
+    """With whom a guest comes, and where the event has kinds of tickets, with which ticket."""
 
+    guests_label = gettext_lazy("Who comes with you")
     guests = forms.CharField(
         label=gettext_lazy("Who comes with you"),
         required=False,
@@ -331,14 +348,28 @@ class OthersForm(AnswersForm):
         help_text=gettext_lazy("One name a line."),
     )
 
-    def clean_guests(self) -> list[str]:
-        return names_in(self.cleaned_data["guests"])
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.types:
+            self.add_choice("own", _("Your ticket"), comes=True, must=True)
+
+    def others(self) -> list[str]:
+        """Their names."""
+        return [one.name for one in self.named()]
+
+    def tickets(self) -> list[str]:
+        """The kinds of tickets, the guest's own first; none where the event has no kinds."""
+        return (
+            [self.cleaned_data["ticket_own"], *(one.ticket_type for one in self.named())]
+            if self.types
+            else []
+        )
 
 
 class GuestForm(OthersForm):
     """Who comes without an account, and with whom."""
 
-    field_order = ("name", "email", "guests")
+    field_order = ("name", "email", "ticket_own", "guests")
 
     name = forms.CharField(
         label=gettext_lazy("Your name"),

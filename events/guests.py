@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import zip_longest
 
 from allauth.account.models import EmailAddress
 from django.core.exceptions import ValidationError
@@ -22,7 +23,7 @@ from events.access import event_for, registration_of_key
 from events.models import Answers, Attendee, EndedParty, Event, Registration
 from events.models.details import Details
 from events.models.registration import LIVE, Guest
-from events.party import PARTY_LIMIT, Person, sit_down
+from events.party import PARTY_LIMIT, Person, sit_down, with_tickets
 from events.questions import Given
 from events.registration import (
     NOTHING,
@@ -38,7 +39,7 @@ from events.registration import (
 )
 from events.seats import people_waiting
 from events.telling import GUEST, announce, ask_host, tell
-from events.waiting import each_of, leave_offer, move_up, next_in, take_offer
+from events.waiting import each_of, is_behind, leave_offer, move_up, next_in, take_offer
 from realtime import clock
 from realtime.models import Mail, MailedKey
 
@@ -51,8 +52,16 @@ State = Registration.State
 
 
 @transaction.atomic
-def ask(event_id: int, guest: Guest, others: Sequence[str] = (), given: Given = NOTHING) -> None:
+def ask(
+    event_id: int,
+    guest: Guest,
+    others: Sequence[str] = (),
+    given: Given = NOTHING,
+    tickets: Sequence[str] = (),
+) -> None:
     """A party of a guest and others by name: a mail goes to the address, and nobody comes before its link was followed.
+
+    `tickets`: where the event has kinds of them, that of the guest and of each of the others.
 
     The places are held for `HOLDS`, as long as no more than one in `SHARE` are so; beyond that they are taken with the
     confirmation. Raises Event.DoesNotExist (also where it is not for everybody), ValidationError closed, too_late, full,
@@ -60,13 +69,13 @@ def ask(event_id: int, guest: Guest, others: Sequence[str] = (), given: Given = 
     """
     event = event_for(None, event_id, lock=True)
     must_be_open(event)
-    people = _party(guest, others)
+    people = with_tickets(event, _party(guest, others, tickets))
     questions.checked(event, given)
-    n, waiting = len(people), people_waiting(event)
+    n, needed, waiting = len(people), pools.need(event, people), people_waiting(event)
     left = event.total.left if event.total else None
-    fits = not waiting and (left is None or left >= n)
+    fits = not is_behind(event, needed, waiting) and not pools.lacking(event, needed)
     if not (fits or event.waiting_list or event.by_approval):
-        raise no_room(event, waiting)
+        raise no_room(event, needed, waiting)
     pending = event.registrations.filter(state=State.UNCONFIRMED)
     if pending.count() >= AT_ONCE:
         raise ValidationError(
@@ -93,7 +102,7 @@ def ask(event_id: int, guest: Guest, others: Sequence[str] = (), given: Given = 
     )
     held = pending.filter(queued_at=None).aggregate(n=Sum("party_size"))["n"] or 0
     may_hold = left is None or held + n <= max(1, (event.capacity or 0) // SHARE)
-    holds = fits and may_hold and not event.by_approval and pools.take(event, n)
+    holds = fits and may_hold and not event.by_approval and pools.take(event, needed)
     row.queued_at = None if holds else clock.now()
     row.save(force_insert=True)
     row.seated = sit_down(row, people, 0)
@@ -124,19 +133,18 @@ def confirm(registration_id: int, secret: str) -> Registration:
     if row.state != State.UNCONFIRMED:
         return row
     must_take_place(event)
-    waiting = people_waiting(event)
-    held = row.has_places
+    needed, held = pools.need_of(row), row.has_places
     row.queued_at = None
     if event.by_approval and not held:
         email = row.guest_email
         must_not_be_turned_down(event, Q(guest_email=email) | Q(member__email__iexact=email))
         row.state, row.queued_at = State.REQUESTED, next_in(event)
-    elif held or (not waiting and pools.take(event, row.party_size)):
+    elif held or (not is_behind(event, needed) and pools.take(event, needed)):
         row.state = State.CONFIRMED
     elif event.waiting_list:
         row.state, row.queued_at = State.WAITING, next_in(event)
     else:
-        raise no_room(event, waiting)
+        raise no_room(event, needed, people_waiting(event))
     row.save(update_fields=["queued_at"])
     pools.touch(row)
     if row.state == State.CONFIRMED and not held:
@@ -157,14 +165,19 @@ def confirm(registration_id: int, secret: str) -> Registration:
 
 @transaction.atomic
 def change(
-    registration_id: int, secret: str, names: Sequence[str], given: Given | None = None
+    registration_id: int,
+    secret: str,
+    names: Sequence[str],
+    given: Given | None = None,
+    tickets: Sequence[str] = (),
 ) -> Registration:
-    """Make the party the guest and these others. Raises MailedKey.DoesNotExist, and ValidationError as `change_party`."""
+    """Make the party the guest and these others, with `tickets` as in `ask`. Raises MailedKey.DoesNotExist, and ValidationError as `change_party`."""
     row = _locked(registration_id, secret)
     must_be_changeable(row)
     if given is not None:
         questions.keep(row, given)
-    return reseat(row, _party(row.guest or Guest("", "", ""), names))
+    people = _party(row.guest or Guest("", "", ""), names, tickets)
+    return reseat(row, with_tickets(row.event, people))
 
 
 @transaction.atomic
@@ -239,12 +252,13 @@ def _forget(row: Registration) -> None:
     """Nobody said that the address is theirs: places back, and not even a name is kept. Event locked."""
     event = row.event
     if row.has_places:
-        pools.give_back(event, row.party_size)
+        pools.give_back(event, pools.need_of(row))
     row.delete()
 
 
-def _party(guest: Guest, others: Sequence[str]) -> list[Person]:
-    people = [Person(" ".join(name.split())) for name in (guest.display_name, *others)]
+def _party(guest: Guest, others: Sequence[str], tickets: Sequence[str]) -> list[Person]:
+    names = [" ".join(name.split()) for name in (guest.display_name, *others)]
+    people = [Person(name, ticket_type=one) for name, one in zip_longest(names, tickets, fillvalue="")]
     if not people[0].name:
         raise ValidationError({"name": _("Say your name.")})
     if not 1 <= len(people) <= PARTY_LIMIT:

@@ -21,6 +21,7 @@ from events.forms import DEFAULT_ZONE, spoken_languages, town_named
 from events.hosting import Plan, Recurrence
 from events.models import Event
 from events.question_forms import QuestionRows
+from events.ticket_forms import TypeRows
 from events.when_form import WhenForm
 
 NOTHING = re.compile(
@@ -168,6 +169,7 @@ class EventForm(WhenForm):
         self.event = event
         data = args[0] if args else kwargs.get("data")
         self.question_rows = QuestionRows(data, event.questions if event else [])
+        self.ticket_rows = TypeRows(data, event.ticket_types if event else [])
         circle, spoken, likes = self.fields["circle"], self.fields["languages"], self.fields["interests"]
         assert isinstance(circle, forms.ModelChoiceField) and isinstance(spoken, forms.MultipleChoiceField)
         assert isinstance(likes, forms.MultipleChoiceField)
@@ -195,16 +197,22 @@ class EventForm(WhenForm):
         cleaned = super().clean()
         if cleaned.get("visibility") == "circle" and not cleaned.get("circle"):
             self.add_error("circle", _("Choose the circle it is for."))
-        try:
-            cleaned["questions"] = self.question_rows.written()
-        except ValidationError as refused:
-            self.add_error(None, refused)
+        for name, rows in (("questions", self.question_rows), ("ticket_types", self.ticket_rows)):
+            try:
+                cleaned[name] = rows.written()
+            except ValidationError as refused:
+                self.add_error(None, refused)
         return cleaned
 
     @property
     def has_questions(self) -> bool:
         """Something is asked, or was typed to be asked."""
         return any(row["text"].value() for row in self.question_rows.rows)
+
+    @property
+    def has_ticket_types(self) -> bool:
+        """A kind of ticket is named, or was typed to be."""
+        return any(row["name"].value() for row in self.ticket_rows.rows)
 
     def plan(self) -> Plan:
         """What the verbs of hosting take. Only for a form that is valid."""
@@ -227,6 +235,7 @@ class EventForm(WhenForm):
             by_approval=said["by_approval"],
             asks_again=said["asks_again"],
             questions=said["questions"],
+            ticket_types=said["ticket_types"],
             opens_before=said["opens_before"],
             closes_before=said["closes_before"],
             fixed_before=said["fixed_before"],

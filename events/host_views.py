@@ -245,7 +245,7 @@ def _kept(form: EventForm, host: Member, event: Event | None = None) -> EventFor
         for name, field in form.fields.items()
     }
     kept = EventForm(member=host, event=event, initial=typed)
-    kept.question_rows = form.question_rows.as_typed()
+    kept.question_rows, kept.ticket_rows = form.question_rows.as_typed(), form.ticket_rows.as_typed()
     return kept
 
 

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from community import members
 from community.models import Centre, Circle, CircleMembership, Interest, Member, Place, Profile, Role
-from events import calendars, guests, questions, registration, reminding, series, undoing
+from events import calendars, guests, pools, questions, registration, reminding, series, ticket_types, undoing
 from events.access import event_for, may_lead, may_run
 from events.holidays import COUNTRIES
 from events.models import Event, Pool, Registration, Series
@@ -62,6 +62,7 @@ class Plan(TypedDict, total=False):
     closes_before: int | None
     fixed_before: int | None
     questions: list[dict[str, Any]]
+    ticket_types: list[dict[str, Any]]
 
 
 class Recurrence(TypedDict, total=False):
@@ -142,7 +143,7 @@ def publish(host: Member, plan: Plan, *, is_draft: bool = False) -> Event:
     event.search = event.searchable()
     event.save(force_insert=True)
     link(event, plan)
-    Pool.objects.create(event=event, capacity=event.capacity)
+    Pool.objects.bulk_create(pools.made_for([event]))
     return event
 
 
@@ -188,7 +189,7 @@ def copy(member: Member, event_id: int) -> Event:
     draft.save(force_insert=True)
     draft.interests.set(event.interests.all())
     draft.partner_centres.set(event.partner_centres.exclude(pk=draft.centre_id))
-    Pool.objects.create(event=draft, capacity=draft.capacity)
+    Pool.objects.bulk_create(pools.made_for([draft]))
     return draft
 
 
@@ -279,6 +280,8 @@ def apply(event: Event, changes: Plan, member: Member) -> list[Change]:
         event.previous_start = had_start
     if "capacity" in changes:
         set_capacity(event, changes["capacity"])
+    if "ticket_types" in changes:
+        pools.write_types(event)
     event.search = event.searchable()
     event.version += 1
     event.updated_at = clock.now()
@@ -352,6 +355,8 @@ def write(row: Details, plan: Mapping[str, Any] | Plan, host: Member) -> None:
     for name in SCALARS:
         if name in said:
             setattr(row, name, said[name])
+    if "ticket_types" in said:
+        row.ticket_types = ticket_types.written(map(ticket_types.of_row, said["ticket_types"]))
     if "questions" in said:
         row.questions = questions.written(map(questions.of_row, said["questions"]))
     series.zone_named(row.timezone)
@@ -402,6 +407,7 @@ def set_capacity(event: Event, capacity: int | None) -> None:
         text = _("%(taken)d places are taken already: it cannot be fewer.") % {"taken": taken}
         raise ValidationError({"capacity": text})
     event.capacity = capacity
+    pools.read_anew(event)
 
 
 def length(plan: Plan) -> int | None:

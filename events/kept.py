@@ -73,7 +73,7 @@ HOSTING = Purpose(
 DETAILS = (
     "title description language translations venue address town timezone all_day visibility waiting_list capacity"
     " languages for_families min_age max_age step_free childcare is_free price_note doors_minutes by_approval"
-    " opens_before closes_before fixed_before questions asks_again"
+    " opens_before closes_before fixed_before questions ticket_types asks_again"
 )
 
 in_order(2, PARTIES, ANSWERS, DOOR, GATES, HOSTING)
@@ -102,7 +102,12 @@ add(
     ),
     table(
         Attendee,
-        {KEY: "id", LINK: "registration event member", COUNT: "slot is_live", PARTIES: "name child age"},
+        {
+            KEY: "id",
+            LINK: "registration event member",
+            COUNT: "slot is_live",
+            PARTIES: "name child age ticket_type",
+        },
         lambda pk: Attendee.objects.filter(Q(registration__member=pk) | Q(member=pk)),
         {"event": "event__title", "child": "child__nickname"},
     ),

@@ -14,11 +14,10 @@ from events import board, pools, questions
 from events.access import may_run, registration_for
 from events.models import Event, Registration
 from events.models.event import EventQuerySet, run_by
-from events.party import Person, must_be_free, must_be_of_age, sit_down
+from events.party import must_be_free, must_be_of_age, of_attendees, sit_down, with_tickets
 from events.registration import must_be_open, must_not_be_fixed
-from events.seats import people_waiting
 from events.telling import announce, tell
-from events.waiting import move_up
+from events.waiting import is_behind, move_up
 from realtime import clock
 
 State = Registration.State
@@ -68,7 +67,7 @@ def move(member: Member, registration_id: int, event_id: int) -> Registration:
             if not (may_run(member, old.event) and may_run(member, event)):
                 must_not_be_fixed(old)
                 must_be_open(event)
-                must_be_of_age(event, _people(old))
+                must_be_of_age(event, of_attendees(old.live))
                 if event.by_approval:
                     text = _(
                         "The host says yes or no to each party: please ask to come there, and cancel here then."
@@ -115,19 +114,15 @@ def _must_be_free_to_go(old: Registration) -> None:
         )
 
 
-def _people(old: Registration) -> list[Person]:
-    return [Person(one.name, one.member_id, one.child_id, one.age) for one in old.live]
-
-
 def _move(old: Registration, event: Event) -> Registration:
     """Both events locked, and everything asked that can be asked before a place is taken."""
     here = old.event
-    people = _people(old)
+    people = with_tickets(event, of_attendees(old.live))
     if old.member is not None:
         must_be_free(event, old.member, people)
     given = questions.given_by(old)
-    n = len(people)
-    if people_waiting(event) or not pools.take(event, n):
+    n, needed = len(people), pools.need(event, people)
+    if is_behind(event, needed) or not pools.take(event, needed):
         raise ValidationError(_("There is no room for all of you on that date."), code="full")
     pools.release(old)
     new = Registration(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
@@ -12,7 +13,7 @@ from django.utils.translation import gettext as _
 from community import households
 from community.members import ADULT_AGE
 from community.models import Member
-from events import ages
+from events import ages, ticket_types
 from events.models import Attendee, Event, Registration
 
 PARTY_LIMIT = 12
@@ -26,11 +27,12 @@ class Person:
     member_id: int | None = None
     child_id: int | None = None
     age: int | None = None
+    ticket_type: str = ""
 
 
 def who(event: Event, owner: Member, caller: Member, party: Sequence[Person]) -> list[Person]:
-    """The party with names and the ages of its children on that day, everybody in it checked: each adult and child is
-    of the caller's own household.
+    """The party with names, the ages of its children on that day and everybody's kind of ticket, all of it checked: each
+    adult and child is of the caller's own household.
     """
     if not 1 <= len(party) <= PARTY_LIMIT:
         raise ValidationError({"party": _("A party has 1 to 12 people.")})
@@ -48,20 +50,45 @@ def who(event: Event, owner: Member, caller: Member, party: Sequence[Person]) ->
             if person.child_id not in children:
                 raise ValidationError({"party": _("You can only bring children of your own household.")})
             child = children[person.child_id]
-            people.append(Person(child.nickname, child_id=child.pk, age=ages.at(event, child.birth_year)))
+            people.append(replace(person, name=child.nickname, age=ages.at(event, child.birth_year)))
         elif person.member_id is not None:
             if person.member_id not in adults:
                 raise ValidationError({"party": _("You can only register adults of your own household.")})
-            people.append(Person(str(adults[person.member_id]), member_id=person.member_id))
+            people.append(replace(person, name=str(adults[person.member_id]), age=None))
         elif not caller_is_in:
             caller_is_in = True
-            people.append(Person(person.name.strip() or str(owner), member_id=owner.pk, age=person.age))
+            people.append(replace(person, name=person.name.strip() or str(owner), member_id=owner.pk))
         else:
-            people.append(Person(person.name.strip(), age=person.age))
+            people.append(replace(person, name=person.name.strip()))
     named = [(person.member_id, person.child_id) for person in people if person.member_id or person.child_id]
     if len(set(named)) < len(named):
         raise ValidationError({"party": _("Somebody is in the party twice.")})
-    return people
+    return with_tickets(event, people)
+
+
+def with_tickets(event: Event, people: Sequence[Person]) -> list[Person]:
+    """The same people, each with the id of a kind of ticket of this event. Raises ValidationError of `party`. No query."""
+    found = ticket_types.chosen(event, [person.ticket_type for person in people])
+    return [replace(person, ticket_type=one) for person, one in zip(people, found, strict=True)]
+
+
+def of_attendees(attendees: Iterable[Attendee]) -> list[Person]:
+    """People of a party, as they were told to it. No query."""
+    return [Person(one.name, one.member_id, one.child_id, one.age, one.ticket_type) for one in attendees]
+
+
+def to_row(person: Person) -> dict[str, Any]:
+    """Somebody a party waits for, as `Registration.wanted` keeps them."""
+    said = {"name": person.name, "member": person.member_id, "child": person.child_id, "age": person.age}
+    return said | ({"ticket_type": person.ticket_type} if person.ticket_type else {})
+
+
+def wanted_by(registration: Registration) -> list[Person]:
+    """Those a party waits for. No query."""
+    return [
+        Person(one["name"], one["member"], one["child"], one["age"], one.get("ticket_type", ""))
+        for one in registration.wanted or ()
+    ]
 
 
 def must_be_of_age(event: Event, people: Iterable[Person]) -> None:
@@ -125,6 +152,7 @@ def sit_down(registration: Registration, people: Sequence[Person], first: int) -
             member=accounts[person.member_id] if person.member_id else None,
             child_id=person.child_id,
             age=person.age,
+            ticket_type=person.ticket_type,
         )
         for slot, person in enumerate(people, first)
     )

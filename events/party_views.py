@@ -21,7 +21,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from events import approval, guests, questions, reminding, seats, tickets
 from events.access import event_for, registration_for
 from events.forms import GuestForm, OthersForm
-from events.models import Registration
+from events.models import Attendee, Registration
 from events.models.registration import Guest
 from events.views import event_shown, mailed_key, member_of, put, reader_of, signed_in, unlisted
 from realtime.models import MailedKey
@@ -80,9 +80,9 @@ def event_guest(request: HttpRequest, pk: int) -> HttpResponse:
     said = form.cleaned_data
     guest = Guest(said["name"], said["email"], (get_language() or "en")[:2])
     try:
-        guests.ask(pk, guest, said["guests"], form.given())
+        guests.ask(pk, guest, form.others(), form.given(), form.tickets())
     except ValidationError as refused:
-        put(form, refused, {"party": "guests"})
+        put(form, refused, {"party": form.guest_fields[0].name})
         return event_shown(request, event, None, guest_form=form, status=409)
     return render(
         request, "events/guest_asked.html", {"nav": "events", "event": event, "email": said["email"]}
@@ -161,22 +161,24 @@ def _done(request: HttpRequest, row: Registration, key: str) -> tuple[Registrati
             form = OthersForm(request.POST, event=row.event)
             if not form.is_valid():
                 return row, form, 422
-            work = partial(guests.change, names=form.cleaned_data["guests"], given=form.given())
+            work = partial(guests.change, names=form.others(), given=form.given(), tickets=form.tickets())
         case _:
             return row, None, 200
     try:
         return work(row.pk, key), None, 200
     except ValidationError as refused:
         if form is not None:
-            put(form, refused, {"party": "guests"})
+            put(form, refused, {"party": form.guest_fields[0].name})
         else:
             messages.error(request, refused.messages[0])
         return row, form, 409
 
 
-def _others_form(row: Registration, others: Sequence[str]) -> OthersForm:
+def _others_form(row: Registration, attendees: Sequence[Attendee]) -> OthersForm:
     given = questions.given_by(row)
-    return OthersForm(initial={"guests": "\n".join(others)}, event=row.event, given=given)
+    initial = OthersForm.initial_guests(row.event, attendees[1:])
+    initial["ticket_own"] = attendees[0].ticket_type if attendees else ""
+    return OthersForm(initial=initial, event=row.event, given=given)
 
 
 def _guest_page(
@@ -185,7 +187,6 @@ def _guest_page(
     event = row.event
     attendees = row.live
     code = tickets.code_of(row) if row.is_coming and event.starts_at else ""
-    others = [one.name for one in attendees[1:]]
     context: dict[str, Any] = {
         "nav": "events",
         "registration": row,
@@ -195,7 +196,7 @@ def _guest_page(
         "qr": tickets.svg(code) if code else "",
         "attendees": attendees,
         "may_change": row.is_changeable,
-        "form": form or (_others_form(row, others) if row.is_changeable else None),
+        "form": form or (_others_form(row, attendees) if row.is_changeable else None),
         "ahead": seats.ahead_of(row) if row.state == State.WAITING else None,
     }
     return render(request, "events/guest.html", context, status=status)

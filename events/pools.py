@@ -6,13 +6,18 @@ each other in a circle. A pool gives places by one conditional UPDATE; no row ch
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import nullcontext
+from typing import Protocol
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
+from django.utils.translation import gettext as _
 
 from community.models import Member
+from events import ticket_types
 from events.models import Answers, Attendee, Claim, CoHost, Event, Pool, Registration
 from realtime import clock, rooms
 from realtime.models import Room
@@ -20,50 +25,133 @@ from realtime.models import Room
 State = Registration.State
 
 
-def take(event: Event, n: int) -> bool:
-    """Take n places of each pool of the event, in ascending id; False, with none taken, when one is full."""
-    pools = pools_of(event)
-    with transaction.atomic() if len(pools) > 1 else nullcontext():  # one pool alone has nothing to undo
-        for pool in pools:
-            free = Q(capacity=None) | Q(capacity__gte=F("taken") + n)
-            if not Pool.objects.filter(free, pk=pool.pk).update(taken=F("taken") + n):
-                if len(pools) > 1:
+class Seat(Protocol):
+    """Somebody with a place, or who wants one: a person of a party, or an attendee."""
+
+    @property
+    def ticket_type(self) -> str: ...
+
+
+def need(event: Event, people: Iterable[Seat]) -> Counter[int]:
+    """How many places these people need of each pool, by its id: of all places, and of those of their kinds of tickets."""
+    found = Counter[int]()
+    kinds = {pool.name: pool.pk for pool in pools_of(event) if pool.kind == Pool.Kind.TICKET}
+    total = next(pool.pk for pool in pools_of(event) if pool.kind == Pool.Kind.TOTAL)
+    for one in people:
+        found[total] += 1
+        if one.ticket_type in kinds:
+            found[kinds[one.ticket_type]] += 1
+    return found
+
+
+def need_of(registration: Registration) -> Counter[int]:
+    """What the party needs as it is. No query where there is one kind of ticket, else one unless the party is at hand."""
+    event = registration.event
+    if not event.ticket_types:
+        return Counter({pool.pk: registration.party_size for pool in pools_of(event)})
+    return need(event, registration.live)
+
+
+def take(event: Event, needed: Counter[int]) -> bool:
+    """Take places, in ascending id of the pools; False, with none taken, when one of them has too few. Event locked."""
+    return shift(event, Counter(), needed)
+
+
+def give_back(event: Event, needed: Counter[int]) -> None:
+    """Free places. Event locked."""
+    shift(event, needed, Counter())
+
+
+def shift(event: Event, before: Counter[int], after: Counter[int]) -> bool:
+    """Hold what `after` needs in place of `before`; False, with nothing changed, when a pool has too few. Event locked."""
+    steps = [(pool, n) for pool in pools_of(event) if (n := after[pool.pk] - before[pool.pk])]
+    with transaction.atomic() if len(steps) > 1 else nullcontext():  # one pool alone has nothing to undo
+        for pool, n in steps:
+            rows = Pool.objects.filter(pk=pool.pk)
+            if n > 0:
+                rows = rows.filter(Q(capacity=None) | Q(capacity__gte=F("taken") + n))
+            if not rows.update(taken=F("taken") + n):
+                if len(steps) > 1:
                     transaction.set_rollback(True)
                 return False
-    for pool in pools:
+    for pool, n in steps:
         pool.taken += n
     return True
 
 
-def give_back(event: Event, n: int) -> None:
-    """Free n places of each pool. Event locked."""
-    for pool in pools_of(event):
-        Pool.objects.filter(pk=pool.pk).update(taken=F("taken") - n)
-        pool.taken -= n
+def lacking(event: Event, needed: Counter[int]) -> set[int]:
+    """The pools that have fewer places left than are needed. Event locked."""
+    return {
+        pool.pk
+        for pool in pools_of(event)
+        if pool.capacity is not None and needed[pool.pk] and pool.taken + needed[pool.pk] > pool.capacity
+    }
 
 
 def claim(registration: Registration) -> None:
     """Write down from which pools the party's places were taken. One query."""
-    n = registration.party_size
     Claim.objects.bulk_create(
-        Claim(registration=registration, pool=pool, n=n) for pool in pools_of(registration.event)
+        Claim(registration=registration, pool_id=pool, n=n) for pool, n in need_of(registration).items()
     )
 
 
+def claim_anew(registration: Registration) -> None:
+    """The party that holds places is another by now. One query; two or three where there are kinds of tickets."""
+    claims = Claim.objects.filter(registration=registration)
+    if registration.event.ticket_types:
+        claims.delete()
+        claim(registration)
+    else:
+        claims.update(n=registration.party_size)
+
+
 def pools_of(event: Event) -> list[Pool]:
-    """The pools a place is taken from, in the one order in which every verb updates them.
+    """The pools of an event, in the one order in which every verb updates them.
 
     One query, then none: the event is locked, so nobody else changes them.
     """
-    if "totals" not in vars(event):
-        vars(event)["totals"] = list(event.pools.filter(kind=Pool.Kind.TOTAL).order_by("pk"))
-    pools: list[Pool] = vars(event)["totals"]
-    return pools
+    if "all_pools" not in vars(event):
+        event.all_pools = list(event.pools.order_by("pk"))
+    return event.all_pools
 
 
-def has_room(event: Event) -> bool:
-    """At least one place is free. One query."""
-    return not event.pools.filter(kind=Pool.Kind.TOTAL, capacity__lte=F("taken")).exists()
+def read_anew(event: Event) -> None:
+    """What is known of the pools is no longer so."""
+    vars(event).pop("all_pools", None)
+
+
+def made_for(events: Iterable[Event]) -> list[Pool]:
+    """The pools of new events, none of them saved: one of all places, and one of each kind of ticket."""
+    return [
+        Pool(event=event, kind=kind, name=name, capacity=capacity)
+        for event in events
+        for kind, name, capacity in (
+            (Pool.Kind.TOTAL, "", event.capacity),
+            *((Pool.Kind.TICKET, one.id, one.capacity) for one in ticket_types.of(event)),
+        )
+    ]
+
+
+def write_types(event: Event) -> None:
+    """Make the pools of kinds of tickets those the event names. Event locked. Raises ValidationError of `ticket_types`:
+    somebody has or waits for a kind that is gone, or more are taken than there would be. At most two queries a kind.
+    """
+    present = {pool.name: pool for pool in event.pools.filter(kind=Pool.Kind.TICKET)}
+    for one in ticket_types.of(event):
+        pool = present.pop(one.id, None)
+        if pool is None:
+            Pool.objects.create(event=event, kind=Pool.Kind.TICKET, name=one.id, capacity=one.capacity)
+            continue
+        if one.capacity is not None and pool.taken > one.capacity:
+            text = _("%(taken)d places of “%(name)s” are taken already: it cannot be fewer.")
+            raise ValidationError({"ticket_types": text % {"taken": pool.taken, "name": one.name}})
+        Pool.objects.filter(pk=pool.pk).update(capacity=one.capacity)
+    for name, pool in present.items():
+        if pool.taken or Attendee.objects.filter(event=event, ticket_type=name, is_live=True).exists():
+            text = _("Somebody has or waits for a ticket of this kind: it cannot be taken away.")
+            raise ValidationError({"ticket_types": text})
+        pool.delete()
+    read_anew(event)
 
 
 def live_attendees(registration: Registration) -> QuerySet[Attendee]:
@@ -121,7 +209,7 @@ def release(registration: Registration, state: Registration.State = State.CANCEL
     """End a registration: places freed, tickets void, the room left. `state`: how it ended."""
     members = member_ids(registration)
     if registration.has_places:
-        give_back(registration.event, registration.party_size)
+        give_back(registration.event, need_of(registration))
     Claim.objects.filter(registration=registration).delete()
     registration.attendees.filter(is_live=True).update(is_live=False)
     if registration.event.questions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -64,11 +65,7 @@ class QuestionRows:
     def as_typed(self) -> QuestionRows:
         """The same rows with what was typed and no complaints yet."""
         again = QuestionRows(None, [])
-        for ours, row in zip(again.rows, self.rows, strict=True):
-            ours.initial = {
-                name: field.widget.value_from_datadict(row.data, row.files, row.add_prefix(name))
-                for name, field in row.fields.items()
-            }
+        keep_typed(again.rows, self.rows)
         return again
 
     def written(self) -> list[dict[str, Any]]:
@@ -83,6 +80,15 @@ class QuestionRows:
                 text = _("Question %(n)d: %(error)s") % {"n": number, "error": refused.messages[0]}
                 raise ValidationError(text) from None
         return questions.written(found)
+
+
+def keep_typed(fresh: Sequence[forms.Form], typed: Sequence[forms.Form]) -> None:
+    """Put what was typed into forms without complaints."""
+    for ours, row in zip(fresh, typed, strict=True):
+        ours.initial = {
+            name: field.widget.value_from_datadict(row.data, row.files, row.add_prefix(name))
+            for name, field in row.fields.items()
+        }
 
 
 class AnswersForm(forms.Form):

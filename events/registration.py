@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
@@ -11,15 +13,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from community.models import Member
-from events import board, calendars, pools, questions
+from events import board, calendars, pools, questions, ticket_types
 from events.access import event_for, may_run, registration_for, registration_of_key
 from events.models import Attendee, Claim, Event, Pool, Registration
 from events.models.registration import SEATED, UNDECIDED
-from events.party import Person, must_be_free, must_be_of_age, newly, sit_down, there, who
+from events.party import Person, must_be_free, must_be_of_age, newly, sit_down, there, to_row, who
 from events.questions import Given
 from events.seats import PLACES, line_of, people_waiting
 from events.telling import CANCEL, announce, ask_host, tell
-from events.waiting import move_up, next_in
+from events.waiting import is_behind, move_up, next_in
 from realtime import clock, keys
 
 NOTHING = Given({})
@@ -48,19 +50,19 @@ def register(
             people = who(event, member, member, party)
             must_be_of_age(event, people)
             waiting = _look(event, member, people)
-            n = len(people)
+            n, needed = len(people), pools.need(event, people)
             registration = Registration(
                 event=event, member=member, language=member.language, party_size=n, next_slot=n
             )
             if event.by_approval and not may_run(member, event):
                 must_not_be_turned_down(event, Q(member=member))
                 registration.state, registration.queued_at = State.REQUESTED, next_in(event)
-            elif not waiting and pools.take(event, n):
+            elif not is_behind(event, needed, waiting) and pools.take(event, needed):
                 registration.state = State.CONFIRMED
             elif wait and event.waiting_list:
                 registration.state, registration.queued_at = State.WAITING, next_in(event)
             else:
-                raise no_room(event, waiting)
+                raise no_room(event, needed, waiting)
             registration.save(force_insert=True)
             registration.seated = sit_down(registration, people, 0)
             questions.keep(registration, given)
@@ -128,24 +130,28 @@ def reseat(
     """Make the party these people, whoever asked. Event and registration locked. Raises as `change_party`."""
     event = registration.event
     more = len(people) - registration.party_size
+    held = pools.need_of(registration) if registration.has_places else pools.need(event, ())
+    needed = pools.need(event, people)
     if more > 0 and event.by_approval and registration.state != State.REQUESTED and not runs:
         text = _("The host said yes to the party as it is. To bring more people, ask the host.")
         raise ValidationError(text, code="closed")
     later: Sequence[Person] = ()
     pools.want_no_more(registration)
-    if registration.has_places and more > 0 and (people_waiting(event) or not pools.take(event, more)):
+    grows = needed - held
+    if registration.has_places and (
+        grows and is_behind(event, grows) or not pools.shift(event, held, needed)
+    ):
         if not (wait and event.waiting_list and registration.is_coming):
-            raise no_room(event, people_waiting(event))
+            raise no_room(event, grows, people_waiting(event))
         people, later = _in_two(registration, people)
-        more = 0
-    if registration.has_places and more < 0:
-        pools.give_back(event, -more)
+        if not pools.shift(event, held, pools.need(event, people)):
+            raise no_room(event, grows, people_waiting(event))
     before = pools.member_ids(registration)
     _seat(registration, people)
     registration.party_size = len(people)
     pools.touch(registration)
     if registration.has_places:
-        Claim.objects.filter(registration=registration).update(n=len(people))
+        pools.claim_anew(registration)
     if registration.is_coming:
         pools.enter(registration)
         pools.leave(event, before - pools.member_ids(registration))
@@ -170,9 +176,7 @@ def _want_more(registration: Registration, later: Sequence[Person]) -> None:
     if registration.next_slot + len(later) > SLOTS:
         raise _changed_too_often()
     registration.more, registration.queued_at = len(later), next_in(registration.event)
-    registration.wanted = [
-        {"name": one.name, "member": one.member_id, "child": one.child_id, "age": one.age} for one in later
-    ]
+    registration.wanted = [to_row(one) for one in later]
     registration.save(update_fields=["more", "wanted", "queued_at"])
 
 
@@ -280,13 +284,26 @@ def must_take_place(event: Event) -> None:
         raise ValidationError(_("This event is over."), code="too_late")
 
 
-def no_room(event: Event, waiting: int) -> ValidationError:
+def no_room(event: Event, needed: Counter[int], waiting: int) -> ValidationError:
     """The no for a party that does not fit while so many people wait. At most one query."""
+    names = ticket_types.names(event)
+    short = pools.lacking(event, needed)
+    for pool in (one for one in pools.pools_of(event) if one.name in names and one.pk in short):
+        return _no_more_of(names[pool.name], pool.left or 0)
     left = (event.total.left if event.total else None) or 0
     if left == 0 or waiting:
         return ValidationError(_("Every place is taken."), code="full")
     text = ngettext("Only %(left)d place is left.", "Only %(left)d places are left.", left) % {"left": left}
     return ValidationError(text, code="full")
+
+
+def _no_more_of(name: str, left: int) -> ValidationError:
+    if left == 0:
+        return ValidationError(_("No “%(name)s” ticket is left.") % {"name": name}, code="full")
+    text = ngettext(
+        "Only %(left)d “%(name)s” ticket is left.", "Only %(left)d “%(name)s” tickets are left.", left
+    )
+    return ValidationError(text % {"left": left, "name": name}, code="full")
 
 
 def must_not_be_in(registration: Registration, slots: set[int] | None = None) -> None:
@@ -306,10 +323,10 @@ def _look(event: Event, member: Member, people: Sequence[Person]) -> int:
     """
     line = line_of(event).order_by().values("event").annotate(people=Sum(PLACES)).values("people")
     mine = event.registrations.live().filter(member=member)
-    rows = event.pools.filter(kind=Pool.Kind.TOTAL).order_by("pk")
+    rows = event.pools.order_by("pk")
     rows = rows.annotate(waiting=Subquery(line), clash=Exists(mine) | Exists(there(event, people)))
-    found = list(rows)
-    vars(event)["totals"] = found  # where `for_list` puts them
+    found: list[Any] = list(rows)
+    event.all_pools = found
     if any(pool.clash for pool in found):
         must_be_free(event, member, people)
     return next((pool.waiting for pool in found if pool.waiting), 0)
@@ -334,13 +351,17 @@ def _seat(registration: Registration, people: Sequence[Person]) -> None:
             attendee = present.get((person.member_id, person.child_id))
         else:
             same = [guest for guest in guests if guest.name == person.name]
+            same.sort(key=lambda guest: guest.ticket_type != person.ticket_type)
             attendee = same[0] if same else None
             if attendee:
                 guests.remove(attendee)
-        if attendee:
-            kept.append(attendee)
-        else:
+        if attendee is None:
             new.append(person)
+            continue
+        kept.append(attendee)
+        if attendee.ticket_type != person.ticket_type:
+            attendee.ticket_type = person.ticket_type
+            attendee.save(update_fields=["ticket_type"])
     gone = list(pools.live_attendees(registration).exclude(pk__in=[attendee.pk for attendee in kept]))
     if gone:
         must_not_be_in(registration, {attendee.slot for attendee in gone})
@@ -362,11 +383,12 @@ def _changed_too_often() -> ValidationError:
 
 def _step_out(registration: Registration, member: Member) -> None:
     """One named adult leaves the party; the others keep their places."""
+    held = pools.need_of(registration)
     registration.attendees.filter(member=member, is_live=True).update(is_live=False)
     registration.party_size -= 1
     pools.touch(registration)
     if registration.has_places:
-        Claim.objects.filter(registration=registration).update(n=registration.party_size)
-        pools.give_back(registration.event, 1)
+        pools.claim_anew(registration)
+        pools.shift(registration.event, held, pools.need_of(registration))
         pools.leave(registration.event, {member.pk})
     tell(registration, "event_party")

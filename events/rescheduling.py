@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from community.models import Member
-from events import hosting, rhythm, series
+from events import hosting, pools, rhythm, series
 from events.access import may_run, may_run_series, series_for
 from events.hosting import Change, Plan, Recurrence
 from events.models import CoHost, Event, Pool, Series
@@ -297,7 +297,7 @@ def _follow_new_rule(meetup: Series, reason: str) -> tuple[list[Affected], list[
     new = [one for one in wanted.values() if one.starts_at > clock.now() and one.name not in there]
     made = [series.event_of(meetup, one) for one in new]
     Event.objects.bulk_create(made)
-    Pool.objects.bulk_create(Pool(event=event, capacity=event.capacity) for event in made)
+    Pool.objects.bulk_create(pools.made_for(made))
     series.copy_links(meetup, made)
     return called_off, stay, made
 

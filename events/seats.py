@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from django.db.models import Case, F, Q, QuerySet, Sum, When
 
 from community.models import Member
-from events.models import Attendee, Event, Registration
+from events import ticket_types
+from events.models import Attendee, Event, Pool, Registration
 from events.models.registration import UNDECIDED
 
 State = Registration.State
@@ -51,6 +52,31 @@ def places_of(events: Sequence[Event]) -> dict[int, Places]:
             waiting=counted.get((event.pk, State.WAITING), 0) + counted.get((event.pk, State.CONFIRMED), 0),
         )
     return found
+
+
+@dataclass(frozen=True)
+class TypeSeats:
+    """How many places of a kind of ticket there are, and are taken. `capacity` None: as many as the event has."""
+
+    id: str
+    name: str
+    capacity: int | None
+    taken: int
+
+    @property
+    def left(self) -> int | None:
+        """Free places of this kind; None when it has no number of its own."""
+        return None if self.capacity is None else max(0, self.capacity - self.taken)
+
+
+def by_type(event: Event) -> list[TypeSeats]:
+    """How full each kind of ticket is, in the host's order. No query after `for_list`; else one where there are kinds."""
+    types = ticket_types.of(event)
+    if not types:
+        return []
+    rows = event.all_pools if hasattr(event, "all_pools") else event.pools.all()
+    taken = {pool.name: pool.taken for pool in rows if pool.kind == Pool.Kind.TICKET}
+    return [TypeSeats(one.id, one.name, one.capacity, taken.get(one.id, 0)) for one in types]
 
 
 def mine_of(member: Member | None, events: Sequence[Event]) -> dict[int, Registration]:

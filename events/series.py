@@ -19,7 +19,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from events import rules
+from events import pools, rules
 from events.holidays import holiday_on
 from events.models import Event, Pool, Series
 from realtime import clock
@@ -184,7 +184,7 @@ def make_occurrences(series: Series, until: date) -> list[Event]:
     there = set(series.occurrences.values_list("original_start", flat=True))
     new = [event_of(series, one) for one in wanted if one.written.date() > since and one.name not in there]
     Event.objects.bulk_create(new)
-    Pool.objects.bulk_create(Pool(event=event, capacity=event.capacity) for event in new)
+    Pool.objects.bulk_create(pools.made_for(new))
     copy_links(series, new)
     series.made_until = max(until, since)
     series.save(update_fields=["made_until"])
@@ -233,6 +233,7 @@ COPIED = [
     "closes_before",
     "fixed_before",
     "questions",
+    "ticket_types",
     "asks_again",
 ]
 

@@ -13,7 +13,7 @@ from community.models import Member
 from events import calendars
 from events.models import Event, Registration
 from events.models.registration import Guest
-from events.pools import pools_of
+from events.pools import pools_of, read_anew
 from events.seats import people_waiting
 from realtime import clock, keys, live, notify
 
@@ -163,8 +163,9 @@ def announce(event: Event, waiting: int | None = None) -> None:
     """
     if waiting is None:
         waiting = people_waiting(event)
-        vars(event).pop("totals", None)
-    pool = next(iter(pools_of(event)), None)
+        read_anew(event)
+    pools_of(event)
+    pool = event.total
     state = {
         "taken": pool.taken if pool else 0,
         "capacity": pool.capacity if pool else event.capacity,

@@ -38,7 +38,7 @@ from events import (
 from events.access import event_for, registration_for, standing_at
 from events.forms import GuestForm, PartyForm, SearchForm, today
 from events.models import Attendee, Event, PartnerDate, Registration
-from events.models.event import EventQuerySet, hosted_by, totals_of_events
+from events.models.event import EventQuerySet, hosted_by, pools_of_events
 from events.models.registration import LIVE
 from realtime import clock
 from realtime.models import MailedKey
@@ -138,9 +138,13 @@ def event_page(request: HttpRequest, pk: int) -> HttpResponse:
 def event_seats(request: HttpRequest, pk: int) -> HttpResponse:
     """How full it is, as a part of the event page: fetched again when somebody registers. Three queries."""
     event = event_for(reader_of(request), pk)
-    return render(
-        request, "events/_seats.html", {"event": event, "places": seats.places_of([event])[event.pk]}
-    )
+    prefetch_related_objects([event], pools_of_events())
+    context = {
+        "event": event,
+        "places": seats.places_of([event])[event.pk],
+        "tickets": seats.by_type(event),
+    }
+    return render(request, "events/_seats.html", context)
 
 
 @require_http_methods(["GET", "POST"])
@@ -382,7 +386,7 @@ def event_shown(
     profile = members.profile_of(reader) if reader else None
     mine = seats.mine_of(reader, [event]).get(event.pk)
     standing = standing_at(reader, event)
-    prefetch_related_objects([event], totals_of_events())
+    prefetch_related_objects([event], pools_of_events())
     places = seats.places_of([event])[event.pk]
     context = {
         "nav": "events",
@@ -391,6 +395,7 @@ def event_shown(
         "description_language": event.text_language((get_language() or "en")[:2]),
         "places": places,
         "ages": ages.for_whom(event),
+        "tickets": seats.by_type(event),
         "card": sharing.card_of(event, places),
         "km": matching.nearest_km(profile, event.place),
         "mine": mine,

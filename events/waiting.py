@@ -7,6 +7,7 @@ for a day, nearer to the start for a quarter of the time that is left, and ends 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
@@ -18,9 +19,9 @@ from django.utils.translation import gettext as _
 from community.models import Child, Member
 from events import pools
 from events.access import registration_for, registration_of_key
-from events.models import Claim, Event, Registration
-from events.party import Person, sit_down, there
-from events.seats import line_of
+from events.models import Event, Registration
+from events.party import sit_down, there, wanted_by
+from events.seats import line_of, people_waiting
 from events.telling import ANSWER, announce, tell
 from realtime import clock, keys
 from realtime.models import MailedKey
@@ -51,25 +52,33 @@ def move_up(event: Event, present: Registration | None = None) -> list[Registrat
     """Offer free places to the line by the event's rule, until the event begins. Event locked.
 
     Strict: in order; who does not fit holds up those behind. Who fits first: a party that does not fit is passed
-    over, at most three times; after that it holds up those behind. `present` is asking at this moment and needs no
+    over, at most three times; after that it holds up those behind. Held up is who needs the places that it lacks: where
+    there are kinds of tickets, who waits for one kind does not stand in the way of another. `present` is asking at this moment and needs no
     offer: their places are theirs at once.
     """
     moved: list[Registration] = []
-    too_large: list[Registration] = []
+    too_large: list[tuple[Registration, set[int]]] = []
+    kept: set[int] = set()  # pools of which nobody further down gets a place
     now = clock.now()
-    line = line_of(event).select_related("member", "event").order_by("queued_at", "pk")
-    for registration in line if event.starts_at and event.starts_at > now else ():
-        if not pools.has_room(event):
+    for registration in _line(event) if event.starts_at and event.starts_at > now else ():
+        total = event.total
+        if total is None or total.left == 0 or total.pk in kept:
             break
-        if not pools.take(event, registration.places_wanted):
-            if event.waiting_list != Event.WaitingList.FIT or registration.passed_over >= PASSED_OVER_AT_MOST:
-                break
-            too_large.append(registration)
+        needed = wants(registration)
+        short = pools.lacking(event, needed)
+        if kept & needed.keys():
             continue
-        for earlier in too_large:  # somebody behind them goes first
-            earlier.passed_over += 1
-            earlier.save(update_fields=["passed_over"])
-        registration.event = event
+        if short or not pools.take(event, needed):
+            if event.waiting_list == Event.WaitingList.FIT and registration.passed_over < PASSED_OVER_AT_MOST:
+                too_large.append((registration, short))
+            else:
+                kept |= short
+            continue
+        for earlier, lacks in too_large:
+            if lacks & needed.keys():  # somebody behind them goes first
+                earlier.passed_over += 1
+                earlier.save(update_fields=["passed_over"])
+                kept |= lacks if earlier.passed_over >= PASSED_OVER_AT_MOST else set()
         if registration.more:
             _grow(registration)
         elif registration == present:
@@ -81,17 +90,44 @@ def move_up(event: Event, present: Registration | None = None) -> list[Registrat
             pools.touch(registration)
             tell(registration, "event_offered")
         moved.append(registration)
-        if any(earlier.passed_over >= PASSED_OVER_AT_MOST for earlier in too_large):
-            break
     return moved
+
+
+def _line(event: Event) -> Iterable[Registration]:
+    """Who waits, the first first. One query, two where somebody does; one more where there are kinds of tickets."""
+    rows = line_of(event).select_related("member").order_by("queued_at", "pk")
+    if event.ticket_types:
+        rows = rows.prefetch_related("attendees")
+    for row in rows:
+        pools.pools_of(event)  # read once, under the lock
+        row.event = event
+        yield row
+
+
+def wants(registration: Registration) -> Counter[int]:
+    """The places for which a party stands in the line. No query in `_line`."""
+    if registration.more and registration.event.ticket_types:
+        return pools.need(registration.event, wanted_by(registration))
+    if registration.more:
+        return Counter({pool.pk: registration.more for pool in pools.pools_of(registration.event)})
+    return pools.need_of(registration)
+
+
+def is_behind(event: Event, needed: Counter[int], waiting: int | None = None) -> bool:
+    """Somebody who waits goes before a newcomer who needs these places; `waiting`: how many people wait, if that is known.
+
+    Where there are kinds of tickets, those who wait for a kind that is full hold up who needs that kind, and nobody else.
+    Event locked. One query unless `waiting` is known; with kinds of tickets two more where somebody waits.
+    """
+    waiting = people_waiting(event) if waiting is None else waiting
+    if not waiting or not event.ticket_types:
+        return bool(waiting)
+    return any(pools.lacking(event, wants(row)) & needed.keys() for row in _line(event))
 
 
 def _grow(registration: Registration) -> None:
     """A party that comes gets the places it waited for, already taken: its others join it, but for who comes otherwise by now or is gone."""
-    event, n = registration.event, registration.more
-    people = [
-        Person(one["name"], one["member"], one["child"], one["age"]) for one in registration.wanted or ()
-    ]
+    event, people = registration.event, wanted_by(registration)
     known = set(there(event, people).values_list("member", "child"))
     members = {one.member_id for one in people if one.member_id}
     children = {one.child_id for one in people if one.child_id}
@@ -104,15 +140,15 @@ def _grow(registration: Registration) -> None:
         and (not one.child_id or one.child_id in still)
         and (not (one.member_id or one.child_id) or (one.member_id, one.child_id) not in known)
     ]
-    if len(joining) < n:
-        pools.give_back(event, n - len(joining))
+    pools.shift(event, wants(registration), pools.need(event, joining))
     sit_down(registration, joining, registration.next_slot)
     registration.next_slot += len(joining)
     registration.party_size += len(joining)
     registration.passed_over = 0
     registration.save(update_fields=["next_slot", "passed_over"])
     pools.want_no_more(registration)
-    Claim.objects.filter(registration=registration).update(n=registration.party_size)
+    vars(registration).pop("_prefetched_objects_cache", None)  # the party is another by now
+    pools.claim_anew(registration)
     pools.touch(registration)
     pools.enter(registration)
     tell(registration, "event_party")

@@ -76,6 +76,15 @@ class QuestionAnswer(serializers.Serializer[Any]):
     is_sensitive = serializers.BooleanField()
 
 
+class TicketTypeAnswer(serializers.Serializer[Any]):
+    """A kind of ticket: its places are among those of the event. `capacity` null: as many as the event has."""
+
+    id = serializers.CharField()
+    name = serializers.CharField()
+    capacity = serializers.IntegerField(allow_null=True)
+    taken = serializers.IntegerField()
+
+
 class EventAnswer(serializers.Serializer[Any]):
     """An event. Times have the offset of its zone; those of a draft without a date are null."""
 
@@ -114,6 +123,7 @@ class EventAnswer(serializers.Serializer[Any]):
     step_free = serializers.BooleanField()
     childcare = serializers.BooleanField()
     questions = QuestionAnswer(many=True)
+    ticket_types = TicketTypeAnswer(many=True)
     is_free = serializers.BooleanField()
     price = serializers.CharField()
     series = Id(allow_null=True)
@@ -129,6 +139,7 @@ class PersonAnswer(serializers.Serializer[Any]):
     member = Id(allow_null=True)
     child = Id(allow_null=True)
     age = serializers.IntegerField(allow_null=True)
+    ticket_type = serializers.CharField(allow_null=True, help_text="The id of a kind of ticket.")
 
 
 class TicketAnswer(serializers.Serializer[Any]):

@@ -8,7 +8,7 @@ from django.urls import reverse
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from events import approval, questions, seats, tickets
+from events import approval, questions, seats, ticket_types, tickets
 from events.access import may_run
 from events.api.shapes import IdField, at, reader_of
 from events.models import Registration
@@ -36,6 +36,9 @@ class PersonIn(serializers.Serializer[Any]):
     member = IdField(required=False, allow_null=True)
     child = IdField(required=False, allow_null=True)
     age = fields.Whole(min_value=0, max_value=120, required=False, allow_null=True)
+    ticket_type = fields.Text(
+        max_length=ticket_types.MAX_NAME, required=False, allow_blank=True, allow_null=True
+    )
 
 
 class PartyIn(serializers.Serializer[Any]):
@@ -64,6 +67,7 @@ class PartyIn(serializers.Serializer[Any]):
                 member_id=one.get("member"),
                 child_id=one.get("child"),
                 age=one.get("age"),
+                ticket_type=one.get("ticket_type") or "",
             )
             for one in self.validated_data["party"]
         ]
@@ -107,6 +111,7 @@ def registration_data(request: Request, row: Registration, *, with_ticket: bool 
                 "member": ids.encode(one.member_id) if one.member_id else None,
                 "child": ids.encode(one.child_id) if one.child_id else None,
                 "age": one.age,
+                "ticket_type": one.ticket_type or None,
             }
             for one in attendees
         ],

@@ -19,7 +19,7 @@ from rest_framework.request import Request
 
 from community.api import InterestField
 from community.models import Centre, Circle, Member, Place
-from events import questions, rescheduling, seats, series
+from events import questions, rescheduling, seats, series, ticket_types
 from events.forms import DEFAULT_ZONE, find_town
 from events.holidays import COUNTRIES
 from events.hosting import Plan, Recurrence
@@ -118,6 +118,16 @@ class QuestionIn(serializers.Serializer[Any]):
     is_sensitive = fields.Flag(required=False, default=False)
 
 
+class TicketTypeIn(serializers.Serializer[Any]):
+    """A kind of ticket. With its `id` it is the same one by another name or size; without, a new one."""
+
+    id = fields.Text(max_length=16, required=False, allow_blank=True, default="")
+    name = fields.Text(max_length=ticket_types.MAX_NAME)
+    capacity = fields.Whole(
+        min_value=1, max_value=ticket_types.MAX_PLACES, required=False, allow_null=True, default=None
+    )
+
+
 class EventIn(serializers.Serializer[Any]):
     """An event as a host writes it. PATCH takes any of these fields."""
 
@@ -149,6 +159,9 @@ class EventIn(serializers.Serializer[Any]):
     step_free = fields.Flag(required=False)
     childcare = fields.Flag(required=False)
     questions = serializers.ListField(child=QuestionIn(), required=False, max_length=questions.AT_MOST)
+    ticket_types = serializers.ListField(
+        child=TicketTypeIn(), required=False, max_length=ticket_types.AT_MOST
+    )
     is_free = fields.Flag(required=False)
     price = fields.Text(max_length=200, required=False, allow_blank=True)
 
@@ -173,6 +186,12 @@ class EventIn(serializers.Serializer[Any]):
     def validate_questions(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         try:
             return questions.written(map(questions.of_row, rows))
+        except ValidationError as refused:
+            raise serializers.ValidationError(refused.messages) from None
+
+    def validate_ticket_types(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        try:
+            return ticket_types.written(map(ticket_types.of_row, rows))
         except ValidationError as refused:
             raise serializers.ValidationError(refused.messages) from None
 
@@ -376,6 +395,7 @@ def _event_data(
         "step_free": event.step_free,
         "childcare": event.childcare,
         "questions": event.questions,
+        "ticket_types": [asdict(one) for one in seats.by_type(event)],
         "is_free": event.is_free,
         "price": event.price,
         "series": ids.encode(event.series_id) if event.series_id else None,

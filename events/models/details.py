@@ -85,6 +85,9 @@ class Details(WithId):
     questions = models.JSONField(
         default=list, blank=True, db_default=[], help_text="What the host asks: see events/questions.py"
     )
+    ticket_types = models.JSONField(
+        default=list, blank=True, db_default=[], help_text="Kinds of tickets: see events/ticket_types.py"
+    )
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(default=clock.now)
     updated_at = models.DateTimeField(default=clock.now)

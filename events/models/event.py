@@ -20,9 +20,9 @@ from realtime.models import Room
 ASKED_FROM = timedelta(hours=48)  # before the start: from then on one is asked whether one still comes
 
 
-def totals_of_events() -> Prefetch[Any, Any, Any]:
+def pools_of_events() -> Prefetch[Any, Any, Any]:
     """What `Event.total` is read from, for any number of events in one query."""
-    return Prefetch("pools", Pool.objects.filter(kind=Pool.Kind.TOTAL), to_attr="totals")
+    return Prefetch("pools", Pool.objects.order_by("pk"), to_attr="all_pools")
 
 
 def hosted_by(member: Member) -> Q:
@@ -96,7 +96,7 @@ class EventQuerySet(models.QuerySet["Event"]):
 
     def for_list(self) -> EventQuerySet:
         """With what a card shows: two queries for any number of rows."""
-        return self.select_related("place", "centre", "host").prefetch_related(totals_of_events())
+        return self.select_related("place", "centre", "host").prefetch_related(pools_of_events())
 
 
 class Event(Details):
@@ -127,6 +127,8 @@ class Event(Details):
         blank=True, editable=False, help_text="Title, description, venue and town, folded."
     )
     room = models.OneToOneField(Room, models.SET_NULL, null=True, blank=True, related_name="+")
+
+    all_pools: list[Pool]  # read for a list of events, or under the lock of a verb
 
     objects = EventQuerySet.as_manager()
 
@@ -245,11 +247,8 @@ class Event(Details):
     @property
     def total(self) -> Pool | None:
         """The pool of all places. No query after `for_list`; else one."""
-        known = getattr(self, "totals", None)
-        totals = (
-            [pool for pool in self.pools.all() if pool.kind == Pool.Kind.TOTAL] if known is None else known
-        )
-        return totals[0] if totals else None
+        pools = self.all_pools if hasattr(self, "all_pools") else self.pools.all()
+        return next((pool for pool in pools if pool.kind == Pool.Kind.TOTAL), None)
 
     def searchable(self) -> str:
         """What `matching` looks through."""

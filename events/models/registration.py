@@ -199,6 +199,12 @@ class Attendee(models.Model):
     )
     child = models.ForeignKey(Child, models.SET_NULL, null=True, blank=True, related_name="+")
     age = models.PositiveSmallIntegerField(null=True, blank=True)
+    ticket_type = models.CharField(
+        max_length=16,
+        blank=True,
+        db_default="",
+        help_text="Which kind of ticket, where the event has several.",
+    )
     is_live = models.BooleanField(default=True)
 
     class Meta:

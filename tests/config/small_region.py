@@ -94,6 +94,9 @@ class Region:
                 f"{clock.now():%Y-%m-%dT%H:%M:%S}",  # before whatever begins
             ),
             "questions": [{"text": "Which day?", "kind": "choice", "options": ["Monday", "Friday"]}],
+            "ticket_types": [{"name": "Seat", "capacity": 30}],  # one kind: it need not be chosen
+            "min_age": 6,
+            "max_age": 12,
             "rrule": "FREQ=WEEKLY;COUNT=4",
             "rdates": [f"{soon + timedelta(days=2):%Y-%m-%dT19:00:00}"],
             "exdates": [f"{soon + timedelta(days=7):%Y%m%dT190000}"],

@@ -48,6 +48,7 @@ from events.door_views import HelperForm
 from events.forms import CallOffForm, GuestForm, LetterForm, OthersForm, PartyForm, SearchForm
 from events.host_forms import EventForm
 from events.question_forms import AnswersForm, QuestionRow
+from events.ticket_forms import TypeRow
 from events.when_form import RuleForm, WhenForm
 from realtime import chat, ids
 from tests.config.small_region import Region, make_region
@@ -233,6 +234,7 @@ def form_makers(region: Region) -> dict[type, Any]:
             LetterForm,
             GuestForm,
             QuestionRow,
+            TypeRow,
             AnswersForm,
             OthersForm,
             WhenForm,

@@ -341,7 +341,8 @@ def test_without_the_condition_in_the_update_the_last_place_is_sold_twice() -> N
 
     sold = sum(left >= 1 for left in free)
     assert sold == 2, "both read one free place before either wrote"
-    assert [pools.take(event, 1) for _ in range(2)] == [True, False], "the guarded update sells it once"
+    needed = pools.need(event, [ME])
+    assert [pools.take(event, needed) for _ in range(2)] == [True, False], "the guarded update sells it once"
 
 
 def test_who_fits_first_goes_first_but_passes_a_larger_party_three_times_at_most() -> None:

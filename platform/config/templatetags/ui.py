@@ -20,6 +20,8 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, gettext
 
 from config.icons import ICONS
+from events import ticket_types
+from events.models import Event
 from realtime import clock, ids
 
 register = template.Library()
@@ -240,6 +242,12 @@ def moment(of: datetime | None) -> str:
     if local.date() == now.date():
         return _time(local)
     return _named_day("MMMd" if local.year == now.year else "yMMMd", local.date(), _locale())
+
+
+@register.filter
+def ticket_name(event: Event, kind: str) -> str:
+    """What a kind of ticket is called, by its id; empty where the event has none."""
+    return ticket_types.names(event).get(kind, "")
 
 
 @register.filter
