@@ -69,7 +69,7 @@ def shift(event: Event, before: Counter[int], after: Counter[int]) -> bool:
         for pool, n in steps:
             rows = Pool.objects.filter(pk=pool.pk)
             if n > 0:
-                rows = rows.filter(Q(capacity=None) | Q(capacity__gte=F("taken") + n))
+                rows = rows.filter(_fits(n))
             if not rows.update(taken=F("taken") + n):
                 if len(steps) > 1:
                     transaction.set_rollback(True)
@@ -77,6 +77,11 @@ def shift(event: Event, before: Counter[int], after: Counter[int]) -> bool:
     for pool, n in steps:
         pool.taken += n
     return True
+
+
+def _fits(n: int) -> Q:
+    """The guard: of a pool that has fewer than n places left no row is changed."""
+    return Q(capacity=None) | Q(capacity__gte=F("taken") + n)
 
 
 def lacking(event: Event, needed: Counter[int]) -> set[int]:

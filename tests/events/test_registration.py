@@ -1,12 +1,11 @@
 """Registering: all or nothing, never one place too many, whatever happens at once."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import connection
 
 from events import checkin, pools, seats, waiting
 from events.checkin import DeviceClock
@@ -16,6 +15,7 @@ from events.telling import tell
 from realtime import clock, conversations
 from realtime.models import Mail, Participant, Room
 from tests.events.doors import code, gate, open_event, reading
+from tests.events.together import at_once
 from tests.factories import make_child, make_client, make_event, make_household, make_member, make_place
 
 pytestmark = pytest.mark.django_db
@@ -290,16 +290,7 @@ def test_everybody_in_the_party_with_an_account_gets_one_mail_in_their_language(
 
 
 def in_parallel(how_many: int, work: Any) -> list[Any]:
-    def one(number: int) -> Any:
-        try:
-            return work(number)
-        except ValidationError as refused:
-            return getattr(refused, "code", refused)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(how_many) as pool:
-        return list(pool.map(one, range(how_many)))
+    return at_once(*[partial(work, number) for number in range(how_many)])
 
 
 @pytest.mark.django_db(transaction=True)
