@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_skeleton, format_time
 from django import template
-from django.forms import BaseForm, BoundField, CheckboxInput, CheckboxSelectMultiple, RadioSelect
+from django.forms import BaseForm, BoundField, CheckboxInput, CheckboxSelectMultiple, RadioSelect, Select
 from django.forms.boundfield import BoundWidget
 from django.template.context import Context
 from django.utils import timezone
@@ -121,7 +121,7 @@ def field(bound: BoundField, label: str = "", help: str = "", unlabelled: bool =
         "label": label or bound.label,
         "help": help or bound.help_text,
         "unlabelled": unlabelled,
-        "optional": not bound.field.required and kind == "line",
+        "optional": not bound.field.required and kind == "line" and not isinstance(widget, Select),
         "groups": _choice_groups(bound) if kind == "choices" else (),
     }
 
