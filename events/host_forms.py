@@ -20,6 +20,7 @@ from events import rescheduling
 from events.forms import DEFAULT_ZONE, spoken_languages, town_named
 from events.hosting import Plan, Recurrence
 from events.models import Event
+from events.models.details import Details
 from events.question_forms import QuestionRows
 from events.ticket_forms import TypeRows
 from events.when_form import WhenForm
@@ -105,6 +106,12 @@ class EventForm(WhenForm):
     languages = forms.MultipleChoiceField(
         label=gettext_lazy("Languages spoken"), required=False, widget=forms.CheckboxSelectMultiple
     )
+    needs_language = forms.ChoiceField(label=gettext_lazy("One needs to speak"), required=False)
+    needs_level = forms.ChoiceField(
+        label=gettext_lazy("How well"),
+        required=False,
+        choices=lambda: [(one.value, f"{one.value}: {one.label}") for one in Details.Level],
+    )
     interests = forms.MultipleChoiceField(
         label=gettext_lazy("Interests"), required=False, widget=forms.CheckboxSelectMultiple
     )
@@ -180,6 +187,13 @@ class EventForm(WhenForm):
             memberships__member=member, memberships__state="in", closed_at=None
         )
         spoken.choices = spoken_languages()
+        needed = self.fields["needs_language"]
+        assert isinstance(needed, forms.ChoiceField)
+        offered = spoken_languages()
+        kept = event.needs_language if event else ""
+        if kept and kept not in dict(offered):
+            offered.append((kept, kept))
+        needed.choices = [("", _("no language")), *offered]
 
     def clean_town(self) -> Place | str:
         """A town of the Euregio. Only an event that came with another one, by import, keeps it."""
@@ -240,6 +254,8 @@ class EventForm(WhenForm):
             closes_before=said["closes_before"],
             fixed_before=said["fixed_before"],
             languages=said["languages"],
+            needs_language=said["needs_language"],
+            needs_level=said["needs_level"] if said["needs_language"] else "",
             interests=list(Interest.objects.filter(slug__in=said["interests"])),
             for_families=said["for_families"],
             min_age=said["min_age"],
@@ -272,7 +288,7 @@ class EventForm(WhenForm):
         start, end = event.local_start, event.local_end
         last = end - timedelta(microseconds=1) if end else None
         facts = (
-            "title description language venue address capacity waiting_list languages for_families min_age max_age step_free childcare"
+            "title description language venue address capacity waiting_list languages needs_language needs_level for_families min_age max_age step_free childcare"
             " visibility circle all_day version by_approval asks_again opens_before closes_before fixed_before"
         )
         found: dict[str, Any] = {name: getattr(event, name) for name in facts.split()}

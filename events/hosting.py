@@ -47,6 +47,8 @@ class Plan(TypedDict, total=False):
     centre: Centre | None
     partner_centres: list[Centre]
     languages: list[str]
+    needs_language: str
+    needs_level: str
     interests: list[Interest]
     for_families: bool
     min_age: int | None
@@ -103,6 +105,8 @@ SCALARS = [
     "circle",
     "waiting_list",
     "languages",
+    "needs_language",
+    "needs_level",
     "for_families",
     "min_age",
     "max_age",
@@ -364,6 +368,10 @@ def write(row: Details, plan: Mapping[str, Any] | Plan, host: Member) -> None:
         raise ValidationError({"title": _("Give it a title.")})
     if row.min_age is not None and row.max_age is not None and row.max_age < row.min_age:
         raise ValidationError({"max_age": _("The eldest is younger than the youngest.")})
+    if row.needs_level and not row.needs_language:
+        raise ValidationError({"needs_language": _("Say which language one needs at this level.")})
+    if row.needs_language and not row.needs_level:
+        row.needs_level = Details.Level.A1
     if row.visibility == Details.Visibility.CIRCLE and row.circle is None:
         raise ValidationError({"circle": _("Choose the circle it is for.")})
     if "circle" in said and row.circle is not None and not _is_in(host, row.circle):

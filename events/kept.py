@@ -72,7 +72,7 @@ HOSTING = Purpose(
 
 DETAILS = (
     "title description language translations venue address town timezone all_day visibility waiting_list capacity"
-    " languages for_families min_age max_age step_free childcare is_free price_note doors_minutes by_approval"
+    " languages needs_language needs_level for_families min_age max_age step_free childcare is_free price_note doors_minutes by_approval"
     " opens_before closes_before fixed_before questions ticket_types asks_again"
 )
 

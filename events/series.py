@@ -220,6 +220,8 @@ COPIED = [
     "waiting_list",
     "capacity",
     "languages",
+    "needs_language",
+    "needs_level",
     "for_families",
     "min_age",
     "max_age",

@@ -116,6 +116,8 @@ class EventAnswer(serializers.Serializer[Any]):
     centre = Id()
     host = HostAnswer()
     languages = serializers.ListField(child=serializers.CharField())
+    needs_language = serializers.CharField(allow_null=True, help_text="BCP 47; null: no language is needed.")
+    needs_level = serializers.ChoiceField(Details.Level.choices, allow_null=True, help_text="Of the CEFR.")
     interests = serializers.ListField(child=serializers.CharField())
     for_families = serializers.BooleanField()
     min_age = serializers.IntegerField(allow_null=True, help_text="Of children; 18: adults only.")

@@ -152,6 +152,8 @@ class EventIn(serializers.Serializer[Any]):
     centre = fields.Text(max_length=60, required=False, allow_null=True)
     partner_centres = serializers.ListField(child=fields.Text(max_length=60), required=False, max_length=20)
     languages = serializers.ListField(child=fields.Language(), required=False, max_length=20)
+    needs_language = fields.Language(required=False, allow_null=True)
+    needs_level = serializers.ChoiceField(Details.Level.choices, required=False, allow_null=True)
     interests = serializers.ListField(child=InterestField(), required=False, max_length=20)
     for_families = fields.Flag(required=False)
     min_age = fields.Whole(min_value=0, max_value=18, required=False, allow_null=True)
@@ -203,6 +205,7 @@ class EventIn(serializers.Serializer[Any]):
         for name in Recurrence.__annotations__:
             said.pop(name, None)
         plan: dict[str, Any] = said
+        plan |= {name: said[name] or "" for name in ("needs_language", "needs_level") if name in said}
         if event is None:
             plan.setdefault("timezone", DEFAULT_ZONE)
         if venue is not None:
@@ -388,6 +391,8 @@ def _event_data(
         "centre": event.centre.public_id,
         "host": {"id": event.host.public_id, "name": str(event.host)},
         "languages": event.languages,
+        "needs_language": event.needs_language or None,
+        "needs_level": event.needs_level or None,
         "interests": [interest.slug for interest in event.interests.all()],
         "for_families": event.for_families,
         "min_age": event.min_age,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 from community.models.circles import Circle
 from community.models.places import Centre, Interest, Place, in_language, translated
@@ -24,6 +25,15 @@ class Details(WithId):
         STRICT = "strict"  # in order; seats may stay free for the first in line
         FIT = "fit"  # who fits first, passed over at most three times
 
+    class Level(models.TextChoices):
+        """How well one speaks a language: the Common European Framework of Reference."""
+
+        A1 = "A1", gettext_lazy("a few words")
+        A2 = "A2", gettext_lazy("simple talk")
+        B1 = "B1", gettext_lazy("everyday talk")
+        B2 = "B2", gettext_lazy("fluent talk")
+        C1 = "C1", gettext_lazy("any talk")
+
     title = models.CharField(max_length=160)
     description = models.TextField(max_length=8000, blank=True)
     language = models.CharField(max_length=12, help_text="BCP 47 code of title and description")
@@ -43,6 +53,15 @@ class Details(WithId):
     capacity = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: no limit.")
     languages = models.JSONField(
         default=list, blank=True, help_text="BCP 47 codes of the languages spoken there"
+    )
+    needs_language = models.CharField(
+        max_length=12,
+        blank=True,
+        db_default="",
+        help_text="BCP 47 code of a language one needs there; empty: none.",
+    )
+    needs_level = models.CharField(
+        max_length=2, blank=True, choices=Level, db_default="", help_text="How well, by the CEFR."
     )
     interests = models.ManyToManyField(Interest, blank=True, related_name="+")
     for_families = models.BooleanField(default=False)

@@ -151,3 +151,28 @@ def test_a_program_sets_and_lifts_them() -> None:
     assert patch(min_age=18).json()["min_age"] == 18
     assert patch(min_age=None).json()["min_age"] is None
     assert patch(max_age=19).status_code == 400
+
+
+def test_a_language_that_is_needed_is_said_with_how_well() -> None:
+    event = event_for(host=make_host())
+    client = make_client(event.host)
+    url = f"/api/v1/events/{event.public_id}/"
+
+    def patch(**body: Any) -> Any:
+        version = client.get(url)["ETag"]
+        return client.patch(
+            url, json.dumps(body), content_type="application/json", headers={"If-Match": version}
+        )
+
+    assert list(patch(needs_level="B1").json()["errors"]) == ["needs_language"]
+    assert patch(needs_language="nl").json()["needs_level"] == "A1", "the least, where nobody said how well"
+    patch(needs_language="sv", needs_level="A2")
+    page = client.get(event.get_absolute_url()).content.decode()
+    assert "You need Swedish, level A2: simple talk" in page
+    form = client.get(f"{event.get_absolute_url()}edit/").context["form"]
+    assert (form["needs_language"].value(), form["needs_level"].value()) == ("sv", "A2")
+    Member.objects.filter(pk=event.host_id).update(language="de")
+    assert "A2: einfache Gespräche" in client.get(f"{event.get_absolute_url()}edit/").content.decode()
+    assert "sv" in dict(form.fields["needs_language"].choices), "what a program wrote can be kept"
+    answer = patch(needs_language=None, needs_level=None).json()
+    assert (answer["needs_language"], answer["needs_level"]) == (None, None)
