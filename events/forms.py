@@ -10,6 +10,7 @@ from typing import Any
 
 from babel import Locale
 from django import forms
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.translation import get_language, gettext_lazy
@@ -19,8 +20,9 @@ from community import places
 from community.models import Child, Interest, Member, Place, PlaceName
 from community.models.places import fold
 from events import letters
-from events.models import Event, Registration
+from events.models import Attendee, Event, Registration
 from events.models.event import EventQuerySet
+from events.models.registration import Guest
 from events.party import PARTY_LIMIT, Person
 from events.question_forms import AnswersForm
 from realtime import clock
@@ -330,6 +332,61 @@ class GuestForm(OthersForm):
         widget=forms.EmailInput({"autocomplete": "email"}),
         help_text=gettext_lazy("We send a link there; the places are yours once you follow it."),
     )
+
+
+class ByNameForm(forms.Form):
+    """A party of people without accounts, as who runs the event writes it down."""
+
+    name = forms.CharField(label=gettext_lazy("In whose name"), max_length=NAME_LENGTH)
+    guests = forms.CharField(
+        label=gettext_lazy("Who comes with them"),
+        required=False,
+        max_length=800,
+        widget=forms.Textarea({"rows": 2}),
+        help_text=gettext_lazy("One name a line."),
+    )
+
+    def clean_guests(self) -> list[str]:
+        return names_in(self.cleaned_data["guests"])
+
+    @classmethod
+    def of(cls, attendees: Sequence[Attendee]) -> ByNameForm:
+        """With the party as it is."""
+        first, *others = [one.name for one in attendees]
+        return cls(initial={"name": first, "guests": "\n".join(others)})
+
+    def others(self) -> list[Person]:
+        """Who comes with who is named first."""
+        return [Person(name) for name in self.cleaned_data["guests"]]
+
+
+class ByHandForm(ByNameForm):
+    """A party that who runs the event puts on its list."""
+
+    email = forms.EmailField(
+        label=gettext_lazy("Their e-mail address, if they have one"),
+        required=False,
+        max_length=254,
+        help_text=gettext_lazy(
+            "They get the ticket and can change their party. Without one you show or print the ticket here, and tell them"
+            " yourself what changes."
+        ),
+    )
+    language = forms.ChoiceField(label=gettext_lazy("Language of their mails"), choices=settings.LANGUAGES)
+    wait = forms.BooleanField(
+        label=gettext_lazy("Put them on the waiting list if it is full"), required=False
+    )
+    key = forms.UUIDField(widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, event: Event | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if event is not None and not event.waiting_list:
+            del self.fields["wait"]
+
+    def guest(self) -> Guest:
+        """In whose name the party is."""
+        said = self.cleaned_data
+        return Guest(said["name"], said["email"], said["language"])
 
 
 class LetterForm(forms.Form):

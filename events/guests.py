@@ -22,7 +22,7 @@ from events.access import event_for, registration_of_key
 from events.models import Answers, Attendee, EndedParty, Event, Registration
 from events.models.details import Details
 from events.models.registration import LIVE, Guest
-from events.party import PARTY_LIMIT, Person, sit_down
+from events.party import Person, by_name, sit_down
 from events.questions import Given
 from events.registration import (
     NOTHING,
@@ -244,12 +244,7 @@ def _forget(row: Registration) -> None:
 
 
 def _party(guest: Guest, others: Sequence[str]) -> list[Person]:
-    people = [Person(" ".join(name.split())) for name in (guest.display_name, *others)]
-    if not people[0].name:
-        raise ValidationError({"name": _("Say your name.")})
-    if not 1 <= len(people) <= PARTY_LIMIT:
-        raise ValidationError({"party": _("A party has 1 to 12 people.")})
-    return people
+    return by_name(guest.display_name, [Person(name) for name in others])
 
 
 def _locked(registration_id: int, secret: str) -> Registration:
@@ -295,14 +290,34 @@ def forget(email: str) -> None:
             announce(event)
 
 
+def owner_of(email: str) -> Member | None:
+    """Whose address it is, of members who confirmed it. One query."""
+    found = EmailAddress.objects.filter(email__iexact=email, verified=True).select_related("user").first()
+    return found.user if found is not None and isinstance(found.user, Member) else None
+
+
+def make_way(event: Event, email: str) -> None:
+    """A party that was asked for with this address and not confirmed goes: another takes its place. Event locked.
+
+    Raises ValidationError already_registered where one has been. One query, more when there is one.
+    """
+    known = event.registrations.live().filter(guest_email=email).first()
+    if known is None:
+        return
+    if known.state != State.UNCONFIRMED:
+        raise ValidationError(
+            _("%(name)s is already registered for this event.") % {"name": known.guest_name},
+            code="already_registered",
+        )
+    known.event = event
+    _forget(known)
+    move_up(event)
+
+
 def _adopt_if_known(row: Registration) -> None:
-    known = (
-        EmailAddress.objects.filter(email__iexact=row.guest_email, verified=True)
-        .select_related("user")
-        .first()
-    )
-    if known is not None and isinstance(known.user, Member) and known.user.is_active:
-        _adopt(known.user, row)
+    owner = owner_of(row.guest_email)
+    if owner is not None and owner.is_active:
+        _adopt(owner, row)
 
 
 @transaction.atomic

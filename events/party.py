@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
@@ -60,6 +60,18 @@ def who(owner: Member, caller: Member, party: Sequence[Person]) -> list[Person]:
     named = [(person.member_id, person.child_id) for person in people if person.member_id or person.child_id]
     if len(set(named)) < len(named):
         raise ValidationError({"party": _("Somebody is in the party twice.")})
+    return people
+
+
+def by_name(first: str, others: Sequence[Person]) -> list[Person]:
+    """A party without accounts: who makes it, and the others by name. Raises ValidationError by `name` and `party`."""
+    people = [replace(one, name=" ".join(one.name.split())) for one in (Person(first), *others)]
+    if not people[0].name:
+        raise ValidationError({"name": _("Say your name.")})
+    if any(person.member_id or person.child_id for person in people):
+        raise ValidationError({"party": _("Members and children are registered by their own household.")})
+    if len(people) > PARTY_LIMIT:
+        raise ValidationError({"party": _("A party has 1 to 12 people.")})
     return people
 
 

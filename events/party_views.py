@@ -18,12 +18,22 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST
 
-from events import approval, guests, questions, reminding, seats, tickets
+from events import approval, by_hand, guests, questions, reminding, seats, tickets
 from events.access import event_for, registration_for
-from events.forms import GuestForm, OthersForm
+from events.forms import ByNameForm, GuestForm, OthersForm
 from events.models import Registration
 from events.models.registration import Guest
-from events.views import event_shown, mailed_key, member_of, put, reader_of, signed_in, unlisted
+from events.party import Person
+from events.views import (
+    event_shown,
+    mailed_key,
+    member_of,
+    put,
+    reader_of,
+    registration_shown,
+    signed_in,
+    unlisted,
+)
 from realtime.models import MailedKey
 
 State = Registration.State
@@ -50,6 +60,33 @@ def registration_decide(request: HttpRequest, pk: int) -> HttpResponse:
     except ValidationError as refused:
         messages.error(request, refused.messages[0])
     return redirect(f"{reverse('guests', args=[row.event_id])}#ask")
+
+
+@login_required
+@require_POST
+def registration_by_hand(request: HttpRequest, pk: int) -> HttpResponse:
+    """Who runs the event changes a party that has no address (`do=change`), or cancels it (`do=cancel`). Anything else asks again."""
+    member = member_of(request)
+    row = registration_for(member, pk)
+    form = ByNameForm(request.POST) if request.POST.get("do") == "change" else None
+    try:
+        if form is not None and form.is_valid():
+            party = [Person(form.cleaned_data["name"]), *form.others()]
+            by_hand.change(member, pk, party)
+            messages.success(request, _("The party is changed, and so is its ticket."))
+        elif form is not None:
+            return registration_shown(request, row, None, names=form, status=422)
+        elif request.POST.get("do") == "cancel":
+            by_hand.cancel(member, pk)
+            messages.success(request, _("Cancelled. Their places are free again."))
+            return redirect("guests", row.event_id)
+    except ValidationError as refused:
+        if form is None:
+            messages.error(request, refused.messages[0])
+        else:
+            put(form, refused, {"party": "guests"})
+            return registration_shown(request, row, None, names=form, status=409)
+    return redirect("registration", pk)
 
 
 def _say(request: HttpRequest, row: Registration) -> None:

@@ -35,6 +35,7 @@ urlpatterns = [
     path("registrations/<id:pk>/offer/", views.registration_offer, name="registration_offer"),
     path("registrations/<id:pk>/still/", party_views.registration_still, name="registration_still"),
     path("registrations/<id:pk>/decide/", party_views.registration_decide, name="registration_decide"),
+    path("registrations/<id:pk>/by-hand/", party_views.registration_by_hand, name="registration_by_hand"),
     path("registrations/<id:pk>/cancel/", views.registration_cancel, name="registration_cancel"),
     path("registrations/<id:pk>/move/", moving_views.registration_move, name="registration_move"),
     path("events/<id:pk>.ics", calendar_views.event_ics, name="event_ics"),

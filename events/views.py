@@ -35,7 +35,7 @@ from events import (
     waiting,
 )
 from events.access import event_for, registration_for, standing_at
-from events.forms import GuestForm, PartyForm, SearchForm, today
+from events.forms import ByNameForm, GuestForm, PartyForm, SearchForm, today
 from events.models import Attendee, Event, PartnerDate, Registration
 from events.models.event import EventQuerySet, hosted_by, totals_of_events
 from events.models.registration import LIVE
@@ -214,7 +214,7 @@ def registration_page(request: HttpRequest, pk: int) -> HttpResponse:
             event=row.event,
             given=questions.given_by(row),
         )
-    return _registration_page(request, row, form)
+    return registration_shown(request, row, form)
 
 
 @login_required
@@ -243,7 +243,7 @@ def registration_party(request: HttpRequest, pk: int) -> HttpResponse:
             else:
                 messages.success(request, _("Your party is changed. Your ticket is up to date."))
             return redirect("registration", pk)
-    return _registration_page(request, row, form, status=status)
+    return registration_shown(request, row, form, status=status)
 
 
 @csrf_exempt
@@ -412,9 +412,15 @@ def _dates_of(reader: Member | None, event: Event) -> list[Event]:
     return list(Event.objects.visible_to(reader).filter(series=event.series_id).upcoming()[:STRIP])
 
 
-def _registration_page(
-    request: HttpRequest, row: Registration, form: PartyForm | None, *, status: int = 200
+def registration_shown(
+    request: HttpRequest,
+    row: Registration,
+    form: PartyForm | None,
+    *,
+    names: ByNameForm | None = None,
+    status: int = 200,
 ) -> HttpResponse:
+    """The page of a registration with the form of who made it (`form`), or for who runs the event, of a party by hand (`names`)."""
     member = member_of(request)
     attendees = list(row.attendees.select_related("member", "child"))
     shown = [one for one in attendees if one.is_live or row.state == Registration.State.CANCELLED]
@@ -430,6 +436,12 @@ def _registration_page(
         "attendees": shown,
         "form": form,
         "is_mine": row.member_id == member.pk,
+        "runs": not comes,  # whoever neither made it nor is in it sees it because they run the event
+        "names_form": names or (ByNameForm.of(shown) if row.has_no_address and row.is_open else None),
+        "may_take_out": not row.has_no_address
+        and row.is_open
+        and row.event.starts_at is not None
+        and row.event.starts_at > clock.now(),
         "may_cancel": comes and row.is_changeable,
         "ahead": seats.ahead_of(row) if row.places_wanted else None,
     }

@@ -13,10 +13,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from events import approval, moving, registration, waiting
+from events import approval, by_hand, moving, registration, waiting
 from events.access import event_for, may_run, registration_for
 from events.api.answers import RegistrationAnswer
-from events.api.party_shapes import MoveIn, PartyIn, TurnDownIn, registration_data
+from events.api.party_shapes import MoveIn, NewPartyIn, PartyIn, TurnDownIn, registration_data
 from events.api.shapes import member_of
 from events.models import Registration
 from events.questions import Given
@@ -46,18 +46,25 @@ class EventRegistrations(generics.ListAPIView[Registration]):
             .prefetch_related("attendees")
         )
 
-    @extend_schema(request=PartyIn, responses={201: RegistrationAnswer}, operation_id="registrations_create")
+    @extend_schema(
+        request=NewPartyIn, responses={201: RegistrationAnswer}, operation_id="registrations_create"
+    )
     def post(self, request: Request, pk: int) -> Response:
-        """Register a party, all or nothing. 409: full, closed, already_registered, too_late."""
-        data = PartyIn(data=request.data)
+        """Register a party, all or nothing. 409: full, closed, already_registered, too_late.
+
+        With `guest`, who runs the event (others: 403) puts a party on its list, also while registration is closed. With an
+        address it is that guest's, or that member's, who is told by mail; without one the caller changes and cancels it.
+        """
+        member = member_of(request)
+        data = NewPartyIn(data=request.data)
         data.is_valid(raise_exception=True)
-        made = registration.register(
-            member_of(request),
-            pk,
-            data.people(),
-            wait=data.validated_data["wait"],
-            given=data.given() or Given({}),
-        )
+        wait = data.validated_data["wait"]
+        if guest := data.by_hand():
+            made = by_hand.add(member, pk, guest, data.people()[1:], wait=wait)
+        else:
+            made = registration.register(
+                member, pk, data.people(), wait=wait, given=data.given() or Given({})
+            )
         return _answer(request, made, status.HTTP_201_CREATED)
 
 
@@ -73,21 +80,25 @@ class RegistrationDetail(APIView):
 
     @extend_schema(request=PartyIn, responses=RegistrationAnswer, operation_id="registrations_change")
     def patch(self, request: Request, pk: int) -> Response:
-        """Make the party what is sent; it grows only if it fits."""
+        """Make the party what is sent; it grows only if it fits. One without an address is changed by who runs the event."""
         member = member_of(request)
-        registration_for(member, pk)
+        row = registration_for(member, pk)
         version = expected_version(request)
         data = PartyIn(data=request.data)
         data.is_valid(raise_exception=True)
-        registration.change_party(
-            member, pk, data.people(), version=version, wait=data.validated_data["wait"], given=data.given()
-        )
+        people, wait = data.people(), data.validated_data["wait"]
+        if row.has_no_address:
+            by_hand.change(member, pk, people, version=version)
+        else:
+            registration.change_party(member, pk, people, version=version, wait=wait, given=data.given())
         return _registration(request, pk)
 
     @extend_schema(request=None, responses={204: None}, operation_id="registrations_cancel")
     def delete(self, request: Request, pk: int) -> Response:
-        """Cancel. A second time changes nothing."""
-        registration.cancel(member_of(request), pk)
+        """Cancel; one without an address, by who runs the event. A second time changes nothing."""
+        member = member_of(request)
+        cancel = by_hand.cancel if registration_for(member, pk).has_no_address else registration.cancel
+        cancel(member, pk)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

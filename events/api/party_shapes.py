@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.urls import reverse
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.request import Request
 
 from events import approval, questions, seats, tickets
 from events.access import may_run
 from events.api.shapes import IdField, at, reader_of
+from events.forms import NAME_LENGTH
 from events.models import Registration
+from events.models.registration import Guest
 from events.party import PARTY_LIMIT, Person
 from events.questions import Given
 from realtime import fields, ids
@@ -36,6 +42,14 @@ class PersonIn(serializers.Serializer[Any]):
     member = IdField(required=False, allow_null=True)
     child = IdField(required=False, allow_null=True)
     age = fields.Whole(min_value=0, max_value=120, required=False, allow_null=True)
+
+
+class GuestIn(serializers.Serializer[Any]):
+    """In whose name a party is that somebody else writes down."""
+
+    name = fields.Text(max_length=NAME_LENGTH)
+    email = serializers.EmailField(max_length=254, required=False, allow_blank=True, default="")
+    language = serializers.ChoiceField(choices=settings.LANGUAGES, required=False)
 
 
 class PartyIn(serializers.Serializer[Any]):
@@ -67,6 +81,21 @@ class PartyIn(serializers.Serializer[Any]):
             )
             for one in self.validated_data["party"]
         ]
+
+
+class NewPartyIn(PartyIn):
+    """A new party. With `guest`, for who runs the event, it is in that name: the first item stands for the guest."""
+
+    guest = GuestIn(required=False)
+
+    def by_hand(self) -> Guest | None:
+        """In whose name it is, where somebody else writes it down. Raises ValidationError by `answers`."""
+        said = self.validated_data.get("guest")
+        if said is None:
+            return None
+        if "answers" in self.validated_data:
+            raise ValidationError({"answers": _("What they answer, they say by themselves.")})
+        return Guest(said["name"], said["email"], said.get("language", get_language() or "en")[:2])
 
 
 def _answers(request: Request, row: Registration, *, is_list: bool) -> dict[str, str]:

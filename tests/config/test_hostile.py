@@ -45,7 +45,16 @@ from events import hosting, imports
 from events.cohost_views import CoHostForm
 from events.desk_views import AddressForm, CalendarForm, GrantForm, NewerFileForm
 from events.door_views import HelperForm
-from events.forms import CallOffForm, GuestForm, LetterForm, OthersForm, PartyForm, SearchForm
+from events.forms import (
+    ByHandForm,
+    ByNameForm,
+    CallOffForm,
+    GuestForm,
+    LetterForm,
+    OthersForm,
+    PartyForm,
+    SearchForm,
+)
 from events.host_forms import EventForm
 from events.question_forms import AnswersForm, QuestionRow
 from events.when_form import RuleForm, WhenForm
@@ -232,6 +241,8 @@ def form_makers(region: Region) -> dict[type, Any]:
             CoHostForm,
             LetterForm,
             GuestForm,
+            ByNameForm,
+            ByHandForm,
             QuestionRow,
             AnswersForm,
             OthersForm,
