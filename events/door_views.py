@@ -21,7 +21,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from community import audit, spreadsheets
 from community.models import Member
-from events import board, by_hand, checkin, gates, letters, questions, seats, tickets
+from events import board, by_hand, checkin, gates, letters, questions, seats, tickets, turnout
 from events.access import event_for, may_door, may_run
 from events.checkin import DeviceClock, Reading
 from events.forms import ByHandForm, LetterForm
@@ -260,6 +260,7 @@ def _guests(
         "undecided": _undecided(event) if runs else [],
         "helper_form": HelperForm(),
         "hand_form": _hand_form(event) if runs else None,
+        "turnout": turnout.at(member, event) if runs else None,
         "letter_form": LetterForm(initial={"key": uuid.uuid4()}),
         "helpers": DoorHelper.objects.filter(event=event).select_related("member").order_by("named_at")
         if runs

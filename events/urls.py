@@ -12,7 +12,7 @@ from events import (
     party_views,
     views,
 )
-from events.api import gatherings, parties
+from events.api import gatherings, parties, turnouts
 
 urlpatterns = [
     path("events/", views.event_list, name="events"),
@@ -49,6 +49,8 @@ urlpatterns = [
 
 api = [
     path("events/", gatherings.EventList.as_view(), name="api_events"),
+    path("events/turnout/", turnouts.HostTurnout.as_view(), name="api_turnout"),
+    path("events/<id:pk>/turnout/", turnouts.EventTurnout.as_view(), name="api_event_turnout"),
     path("events/<id:pk>/", gatherings.EventDetail.as_view(), name="api_event"),
     path("events/<id:pk>/cancel/", gatherings.EventCancel.as_view(), name="api_event_cancel"),
     path("events/<id:pk>/restore/", gatherings.EventRestore.as_view(), name="api_event_restore"),

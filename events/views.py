@@ -31,6 +31,7 @@ from events import (
     seats,
     sharing,
     tickets,
+    turnout,
     undoing,
     waiting,
 )
@@ -177,7 +178,7 @@ def event_register(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @require_GET
 def my_events(request: HttpRequest) -> HttpResponse:
-    """What I come to and what I host. At most thirteen queries for any number."""
+    """What I come to and what I host. At most sixteen queries for any number."""
     member = member_of(request)
     by_me = Registration.objects.filter(member=member).values("pk")
     named = Attendee.objects.filter(member=member, is_live=True).values("registration")
@@ -190,6 +191,7 @@ def my_events(request: HttpRequest) -> HttpResponse:
         "needs": host_needs.needs(member),
         "coming": rows.select_related("event__place", "member").order_by("event__starts_at", "pk")[:100],
         "hosting": hosting.upcoming().for_list()[:100],
+        "turnout": turnout.of_host(member),
         "drafts": hosting.filter(state=Event.State.DRAFT).order_by("-created_at")[:20],
         "may_publish": members.is_host(member),
         "feed": request.build_absolute_uri(reverse("member_ics", args=[calendars.feed_token(member)])),
