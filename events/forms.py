@@ -334,6 +334,16 @@ class GuestForm(OthersForm):
     )
 
 
+class LinkForm(forms.Form):
+    """Where the link of a guest goes once more."""
+
+    email = forms.EmailField(
+        label=gettext_lazy("Your e-mail address"),
+        max_length=254,
+        widget=forms.EmailInput({"autocomplete": "email", "id": "id_link_email"}),
+    )
+
+
 class ByNameForm(forms.Form):
     """A party of people without accounts, as who runs the event writes it down."""
 

@@ -37,7 +37,7 @@ from events.registration import (
     reseat,
 )
 from events.seats import people_waiting
-from events.telling import GUEST, announce, ask_host, tell
+from events.telling import GUEST, announce, ask_host, tell, whose
 from events.waiting import each_of, leave_offer, move_up, next_in, take_offer
 from realtime import clock
 from realtime.models import Mail, MailedKey
@@ -51,7 +51,7 @@ State = Registration.State
 
 
 @transaction.atomic
-def ask(event_id: int, guest: Guest, others: Sequence[str] = (), given: Given = NOTHING) -> None:
+def ask(event_id: int, guest: Guest, others: Sequence[str | Person] = (), given: Given = NOTHING) -> None:
     """A party of a guest and others by name: a mail goes to the address, and nobody comes before its link was followed.
 
     The places are held for `HOLDS`, as long as no more than one in `SHARE` are so; beyond that they are taken with the
@@ -73,14 +73,12 @@ def ask(event_id: int, guest: Guest, others: Sequence[str] = (), given: Given = 
             _("A lot of people ask at this moment. Try again in a few minutes."), code="too_fast"
         )
     email = guest.email.strip().lower()
-    lately = Mail.objects.filter(kind__in=KINDS, to=email, created_at__gt=clock.now() - timedelta(hours=1))
-    if lately.count() >= MAILS_AN_HOUR:
+    if _has_enough(email):
         return
     again = f":{clock.now():%Y%m%d%H%M%S%f}"
     known = event.registrations.live().filter(guest_email=email).first()
     if known is not None:
-        known.event = event
-        tell(known, KINDS[known.state != State.UNCONFIRMED], calendar="", again=again)
+        _send_again(event, known, again)
         return
     row = Registration(
         event=event,
@@ -102,6 +100,36 @@ def ask(event_id: int, guest: Guest, others: Sequence[str] = (), given: Given = 
         pools.claim(row)
     tell(row, "guest_confirm", calendar="", again=again)
     announce(event)
+
+
+@transaction.atomic
+def send_again(event_id: int, email: str) -> None:
+    """Who lost the mail with their link gets it once more, also when it is full or registration has closed.
+
+    A party of an address that belongs to an account gets the way to its own page. Whatever the address is, the answer is
+    the same. Raises Event.DoesNotExist, also where it is not for everybody.
+    """
+    event = event_for(None, event_id, lock=True)
+    address = email.strip().lower()
+    if event.is_over or not address or _has_enough(address):
+        return
+    theirs = Q(guest_email=address) | Q(member__email__iexact=address, member__is_active=True)
+    known = event.registrations.live().select_related("member").filter(theirs).first()
+    if known is not None:
+        _send_again(event, known, f":{clock.now():%Y%m%d%H%M%S%f}")
+
+
+def _has_enough(email: str) -> bool:
+    """So many mails went to this address lately that one more is no help. One query."""
+    lately = Mail.objects.filter(kind__in=KINDS, to=email, created_at__gt=clock.now() - timedelta(hours=1))
+    return lately.count() >= MAILS_AN_HOUR
+
+
+def _send_again(event: Event, known: Registration, again: str) -> None:
+    """The mail with the way to a party's page, to who made it alone."""
+    known.event = event
+    only = {whose(known.member)} if known.member else None
+    tell(known, KINDS[known.state != State.UNCONFIRMED], calendar="", again=again, only=only)
 
 
 def of_key(registration_id: int, secret: str) -> Registration:
@@ -243,8 +271,8 @@ def _forget(row: Registration) -> None:
     row.delete()
 
 
-def _party(guest: Guest, others: Sequence[str]) -> list[Person]:
-    return by_name(guest.display_name, [Person(name) for name in others])
+def _party(guest: Guest, others: Sequence[str | Person]) -> list[Person]:
+    return by_name(guest.display_name, [one if isinstance(one, Person) else Person(one) for one in others])
 
 
 def _locked(registration_id: int, secret: str) -> Registration:

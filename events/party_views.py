@@ -20,7 +20,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from events import approval, by_hand, guests, questions, reminding, seats, tickets
 from events.access import event_for, registration_for
-from events.forms import ByNameForm, GuestForm, OthersForm
+from events.forms import ByNameForm, GuestForm, LinkForm, OthersForm
 from events.models import Registration
 from events.models.registration import Guest
 from events.party import Person
@@ -126,6 +126,28 @@ def event_guest(request: HttpRequest, pk: int) -> HttpResponse:
     )
 
 
+@require_http_methods(["GET", "POST"])
+def event_guest_again(request: HttpRequest, pk: int) -> HttpResponse:
+    """A guest lost the mail with their link: it goes out again, and the answer is the same for every address.
+
+    Asked for by itself, or by who is signed in, it is the event's page.
+    """
+    reader = reader_of(request)
+    event = event_for(reader, pk)
+    if request.method == "GET" or reader is not None:
+        return redirect(event)
+    form = LinkForm(request.POST)
+    if not form.is_valid():
+        return event_shown(request, event, None, link_form=form, status=422)
+    if not ratelimit.consume(request, action="guest"):
+        form.add_error(None, _("That was a lot at once. Try again in an hour, or sign in."))
+        return event_shown(request, event, None, link_form=form, status=429)
+    email = form.cleaned_data["email"]
+    guests.send_again(pk, email)
+    context = {"nav": "events", "event": event, "email": email, "is_again": True}
+    return render(request, "events/guest_asked.html", context)
+
+
 @csrf_exempt  # see registration_cancel
 @require_http_methods(["GET", "POST"])
 def registration_still(request: HttpRequest, pk: int) -> HttpResponse:
@@ -146,10 +168,27 @@ def registration_still(request: HttpRequest, pk: int) -> HttpResponse:
                 if member
                 else reminding.answer_by_key(pk, key, comes=comes)
             )
+        elif not row.is_coming:
+            return unlisted(_as_it_is(request, pk))
     except (MailedKey.DoesNotExist, ValidationError):
-        return unlisted(_gone(request, 404))
+        return unlisted(_as_it_is(request, pk))
     context = {"nav": "events", "key": key, "said": said, "registration": row, "event": row.event}
     return unlisted(render(request, "events/still.html", context))
+
+
+def _as_it_is(request: HttpRequest, pk: int) -> HttpResponse:
+    """Where a link leads that does nothing any more: whose registration it is sees how that stands now."""
+    reader = reader_of(request)
+    try:
+        row = registration_for(reader, pk) if reader else None
+    except Registration.DoesNotExist:
+        row = None
+    if row is None:
+        return _gone(request, 404)
+    messages.info(
+        request, _("There is nothing to answer any more. This is how your registration stands now.")
+    )
+    return redirect("registration", row.pk)
 
 
 @csrf_exempt  # no other page knows the key; see registration_cancel

@@ -29,6 +29,7 @@ urlpatterns = [
     path("events/<id:pk>/restore/", host_views.event_restore, name="event_restore"),
     path("events/<id:pk>/register/", views.event_register, name="event_register"),
     path("events/<id:pk>/guest/", party_views.event_guest, name="event_guest"),
+    path("events/<id:pk>/guest/again/", party_views.event_guest_again, name="event_guest_again"),
     path("registrations/<id:pk>/guest/", party_views.registration_guest, name="registration_guest"),
     path("registrations/<id:pk>/", views.registration_page, name="registration"),
     path("registrations/<id:pk>/party/", views.registration_party, name="registration_party"),
@@ -57,6 +58,9 @@ api = [
     path(
         "events/<id:pk>/registrations/", parties.EventRegistrations.as_view(), name="api_event_registrations"
     ),
+    path("events/<id:pk>/guests/", parties.Guests.as_view(), name="api_guests"),
+    path("events/<id:pk>/guests/again/", parties.GuestsAgain.as_view(), name="api_guests_again"),
+    path("registrations/<id:pk>/still/", parties.StillComing.as_view(), name="api_still_coming"),
     path("registrations/<id:pk>/", parties.RegistrationDetail.as_view(), name="api_registration"),
     path("registrations/<id:pk>/move/", parties.RegistrationMove.as_view(), name="api_registration_move"),
     path("registrations/<id:pk>/accept/", parties.OfferAccept.as_view(), name="api_offer_accept"),

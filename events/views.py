@@ -36,7 +36,7 @@ from events import (
     waiting,
 )
 from events.access import event_for, registration_for, standing_at
-from events.forms import ByNameForm, GuestForm, PartyForm, SearchForm, today
+from events.forms import ByNameForm, GuestForm, LinkForm, PartyForm, SearchForm, today
 from events.models import Attendee, Event, PartnerDate, Registration
 from events.models.event import EventQuerySet, hosted_by, totals_of_events
 from events.models.registration import LIVE
@@ -369,6 +369,7 @@ def event_shown(
     form: PartyForm | None,
     *,
     guest_form: GuestForm | None = None,
+    link_form: LinkForm | None = None,
     status: int = 200,
 ) -> HttpResponse:
     """The page of an event with the form of a member (`form`), or of who has no account, as it was typed."""
@@ -378,18 +379,21 @@ def event_shown(
     standing = standing_at(reader, event)
     prefetch_related_objects([event], totals_of_events())
     places = seats.places_of([event])[event.pk]
+    words = sharing.plain(event.text("description"))
     context = {
         "nav": "events",
         "event": event,
+        "summary": sharing.shortened(words, sharing.FIRST_WORDS),
         "description": texts.to_html(event.text("description")),
         "description_language": event.text_language((get_language() or "en")[:2]),
         "places": places,
-        "card": sharing.card_of(event, places),
+        "card": sharing.card_of(event, places, words),
         "km": matching.nearest_km(profile, event.place),
         "mine": mine,
         "mine_attendees": mine.live if mine else [],
         "form": form,
         "guest_form": guest_form or GuestForm(event=event),
+        "link_form": link_form or (None if reader else LinkForm()),
         "partners": event.partner_centres.all(),
         "hosts": cohosts.hosts_of(event),
         "runs": standing.runs,

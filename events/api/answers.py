@@ -138,6 +138,12 @@ class TicketAnswer(serializers.Serializer[Any]):
     slots = serializers.ListField(child=serializers.IntegerField())
 
 
+class AskedAnswer(serializers.Serializer[Any]):
+    """The same for every address: what is so stands in the mail."""
+
+    detail = serializers.CharField()
+
+
 class TurnoutAnswer(serializers.Serializer[Any]):
     """How many people were expected at so many events, how many came, and how many of a hundred did not."""
 

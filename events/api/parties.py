@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from allauth.core import ratelimit
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet, prefetch_related_objects
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, status
+from rest_framework.exceptions import Throttled
+from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from events import approval, by_hand, moving, registration, waiting
+from events import approval, by_hand, guests, moving, registration, reminding, waiting
 from events.access import event_for, may_run, registration_for
-from events.api.answers import RegistrationAnswer
-from events.api.party_shapes import MoveIn, NewPartyIn, PartyIn, TurnDownIn, registration_data
+from events.api.answers import AskedAnswer, RegistrationAnswer
+from events.api.party_shapes import (
+    AddressIn,
+    GuestPartyIn,
+    MoveIn,
+    NewPartyIn,
+    PartyIn,
+    StillIn,
+    TurnDownIn,
+    registration_data,
+)
 from events.api.shapes import member_of
 from events.models import Registration
 from events.questions import Given
@@ -136,6 +148,66 @@ class OfferDecline(APIView):
         """A second time changes nothing. 409: closed (nothing is offered)."""
         waiting.decline(member_of(request), pk)
         return _registration(request, pk)
+
+
+class StillComing(APIView):
+    """Where the host asks whether one still comes."""
+
+    @extend_schema(
+        request=StillIn, responses={200: RegistrationAnswer}, operation_id="registrations_still_coming"
+    )
+    def post(self, request: Request, pk: int) -> Response:
+        """Still coming; with `comes` false the places are given back, whatever the deadline. A second time changes nothing.
+        409: closed (they do not come), too_late.
+        """
+        member = member_of(request)
+        registration_for(member, pk)
+        data = StillIn(data=request.data)
+        data.is_valid(raise_exception=True)
+        reminding.answer(member, pk, comes=data.validated_data["comes"])
+        return _registration(request, pk)
+
+
+class Guests(APIView):
+    """Come without an account. Open to everybody: who somebody is, the mail's link says."""
+
+    permission_classes = [AllowAny]
+
+    @extend_schema(request=GuestPartyIn, responses={202: AskedAnswer}, operation_id="guests_ask")
+    def post(self, request: Request, pk: int) -> Response:
+        """A mail goes to the address, and the party comes once its link was followed. The answer is the same for every
+        address, and asked twice it is one party. 409: full, closed, too_late, too_fast.
+        """
+        event_for(None, pk)
+        data = GuestPartyIn(data=request.data)
+        data.is_valid(raise_exception=True)
+        _must_not_be_too_fast(request)
+        guests.ask(pk, data.asking(), data.people()[1:], data.given() or Given({}))
+        return Response({"detail": _("Look into your mail")}, status=status.HTTP_202_ACCEPTED)
+
+
+class GuestsAgain(APIView):
+    """The mail with the link of a guest was lost."""
+
+    permission_classes = [AllowAny]
+
+    @extend_schema(request=AddressIn, responses={202: AskedAnswer}, operation_id="guests_again")
+    def post(self, request: Request, pk: int) -> Response:
+        """The link goes out again where the address is registered, also when the event is full or registration has closed.
+        The answer is the same for every address.
+        """
+        event_for(None, pk)
+        data = AddressIn(data=request.data)
+        data.is_valid(raise_exception=True)
+        _must_not_be_too_fast(request)
+        guests.send_again(pk, data.validated_data["email"])
+        return Response({"detail": _("Look into your mail")}, status=status.HTTP_202_ACCEPTED)
+
+
+def _must_not_be_too_fast(request: Request) -> None:
+    """As on the page: so many mails to addresses that somebody typed, and no more. Raises Throttled."""
+    if not ratelimit.consume(request._request, action="guest"):
+        raise Throttled(wait=3600)
 
 
 class PartyApprove(APIView):

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
 from django.urls import reverse
 from django.utils.translation import get_language
-from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.request import Request
 
@@ -83,19 +81,49 @@ class PartyIn(serializers.Serializer[Any]):
         ]
 
 
+def _guest(said: dict[str, Any]) -> Guest:
+    return Guest(said["name"], said["email"], said.get("language", get_language() or "en")[:2])
+
+
 class NewPartyIn(PartyIn):
-    """A new party. With `guest`, for who runs the event, it is in that name: the first item stands for the guest."""
+    """A new party. With `guest`, for who runs the event, it is in that name: the first item stands for the guest. What the
+    host asks is theirs to answer, so `answers` are left out then.
+    """
 
     guest = GuestIn(required=False)
 
     def by_hand(self) -> Guest | None:
-        """In whose name it is, where somebody else writes it down. Raises ValidationError by `answers`."""
+        """In whose name it is, where somebody else writes it down."""
         said = self.validated_data.get("guest")
-        if said is None:
-            return None
-        if "answers" in self.validated_data:
-            raise ValidationError({"answers": _("What they answer, they say by themselves.")})
-        return Guest(said["name"], said["email"], said.get("language", get_language() or "en")[:2])
+        return None if said is None else _guest(said)
+
+
+class WithAddressIn(GuestIn):
+    """Who asks without an account: their mail's link makes the party come."""
+
+    email = serializers.EmailField(max_length=254)
+
+
+class GuestPartyIn(PartyIn):
+    """A party of a guest without an account: the first item stands for the guest, the others come by name."""
+
+    guest = WithAddressIn()
+
+    def asking(self) -> Guest:
+        """Who asks."""
+        return _guest(self.validated_data["guest"])
+
+
+class AddressIn(serializers.Serializer[Any]):
+    """Where the link of a guest goes once more."""
+
+    email = serializers.EmailField(max_length=254)
+
+
+class StillIn(serializers.Serializer[Any]):
+    """Whether one still comes."""
+
+    comes = fields.Flag(required=False, default=True)
 
 
 def _answers(request: Request, row: Registration, *, is_list: bool) -> dict[str, str]:
