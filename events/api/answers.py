@@ -222,7 +222,9 @@ class SeriesAnswer(serializers.Serializer[Any]):
 
 
 class AffectedAnswer(serializers.Serializer[Any]):
-    """What becomes of one date: changed, moved, added, called_off or kept (changed by itself before). `was`: its start so far."""
+    """What becomes of one date: changed, moved, added, called_off, restored (an earlier rule had called it off) or kept
+    (changed by itself before). `was`: its start so far.
+    """
 
     event = Id()
     starts_at = serializers.DateTimeField(allow_null=True)
