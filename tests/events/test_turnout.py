@@ -167,9 +167,9 @@ def test_pages_say_the_rate_what_it_means_and_what_helps(clock: Any) -> None:
     event = held(clock, 14, 20)
     client = make_client(event.host)
     page = client.get(reverse("guests", args=[event.pk])).text
-    assert "14 of 20 people came, 30 % did not" in page and "Ask two days and six hours before" in page
+    assert "14 of 20 people came, 30\u00a0% did not" in page and "Ask two days and six hours before" in page
     mine = client.get("/events/mine/").text
-    assert "14 of 20 people came, 30 % did not" in mine
+    assert "14 of 20 people came, 30\u00a0% did not" in mine
     assert "How many came" not in make_client(make_member()).get("/events/mine/").text
     silent = held(clock, 0, 6, host=event.host)
     assert "how many came is not known" in client.get(reverse("guests", args=[silent.pk])).text
