@@ -328,6 +328,18 @@ def test_on_the_list_of_guests_a_party_is_added_shown_changed_and_cancelled() ->
     assert taken(event) == 0
 
 
+def test_moved_to_another_date_its_new_ticket_is_for_the_host_to_show() -> None:
+    host = make_host()
+    event, other = coming_up(host=host), coming_up(host=host)
+    row = by_hand.add(host, event.pk, ANN)
+    answer = make_client(host).post(
+        f"/registrations/{row.public_id}/move/", {"event": other.public_id}, follow=True
+    )
+    new = Registration.objects.get(event=other)
+    assert answer.redirect_chain == [(f"/registrations/{new.public_id}/", 302)]
+    assert "Tell them, and show this new ticket" in answer.text and "by mail" not in answer.text
+
+
 def test_refused_what_was_typed_stays_and_the_fold_is_open() -> None:
     event = coming_up(capacity=1)
     client = make_client(event.host)
