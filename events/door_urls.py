@@ -9,6 +9,7 @@ urlpatterns = [
     path("events/<id:pk>/guests/", door_views.guests, name="guests"),
     path("events/<id:pk>/guests.csv", door_views.guests_csv, name="guests_csv"),
     path("events/<id:pk>/guests/print/", door_views.guests_print, name="guests_print"),
+    path("events/<id:pk>/guests/add/", door_views.guests_add, name="guests_add"),
     path("events/<id:pk>/guests/scan/", door_views.guests_scan, name="guests_scan"),
     path("events/<id:pk>/guests/letter/", door_views.guests_letter, name="guests_letter"),
     path("events/<id:pk>/guests/helpers/", door_views.helpers, name="door_helpers"),

@@ -14,17 +14,17 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.middleware.csrf import get_token
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from community import audit, spreadsheets
 from community.models import Member
-from events import board, checkin, gates, letters, questions, seats, tickets
+from events import board, by_hand, checkin, gates, letters, questions, seats, tickets, turnout
 from events.access import event_for, may_door, may_run
 from events.checkin import DeviceClock, Reading
-from events.forms import LetterForm
+from events.forms import ByHandForm, LetterForm
 from events.models import DoorHelper, Event, Gate, Registration, Scan
 from events.models.registration import COMING, IN_LINE
 from events.truth import slots_in
@@ -263,6 +263,8 @@ def _guests(
         "runs": runs,
         "undecided": _undecided(event) if runs else [],
         "helper_form": HelperForm(),
+        "hand_form": _hand_form(event) if runs else None,
+        "turnout": turnout.at(member, event) if runs else None,
         "letter_form": LetterForm(initial={"key": uuid.uuid4()}),
         "helpers": DoorHelper.objects.filter(event=event).select_related("member").order_by("named_at")
         if runs
@@ -272,6 +274,13 @@ def _guests(
         else [],
     }
     return render(request, "events/guests.html", context | more, status=status)
+
+
+def _hand_form(event: Event) -> ByHandForm | None:
+    """The form for a party by hand, as long as one can be added."""
+    if event.state != Event.State.PUBLISHED or event.is_over:
+        return None
+    return ByHandForm(initial={"key": uuid.uuid4(), "language": (get_language() or "en")[:2]}, event=event)
 
 
 @login_required
@@ -293,6 +302,48 @@ def guests_letter(request: HttpRequest, pk: int) -> HttpResponse:
             messages.success(request, text % {"n": n})
             return redirect("guests", event.pk)
     return _guests(request, member, event, 422, letter_form=form)
+
+
+@login_required
+@require_POST
+def guests_add(request: HttpRequest, pk: int) -> HttpResponse:
+    """Put a party on the list by hand. The same form sent twice is one party; refused, what was typed stays."""
+    member, event = _at_door(request, pk)
+    if not may_run(member, event):
+        raise PermissionDenied(_("Only who hosts the event decides who comes."))
+    form = ByHandForm(request.POST, event=event)
+    status = 422
+    if form.is_valid():
+        said = form.cleaned_data
+        try:
+            row = by_hand.add(
+                member,
+                pk,
+                form.guest(),
+                form.named(),
+                ticket=form.ticket(),
+                key=said["key"],
+                wait=said.get("wait", False),
+            )
+        except ValidationError as refused:
+            status = 409
+            put(form, refused, {"party": form.guest_fields[0].name})
+        else:
+            return _added(request, row)
+    return _guests(request, member, event, status, hand_form=form)
+
+
+def _added(request: HttpRequest, row: Registration) -> HttpResponse:
+    if row.has_no_address:
+        messages.success(
+            request, _("They are on the list. Show or print this ticket, or let them in by name.")
+        )
+        return redirect("registration", row.pk)
+    if row.is_coming:
+        messages.success(request, _("They are on the list, and have their ticket by mail."))
+    else:
+        messages.info(request, _("They are on the waiting list, and were told by mail."))
+    return redirect("guests", row.event_id)
 
 
 def _is_open(event: Event) -> bool:

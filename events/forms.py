@@ -11,6 +11,7 @@ from typing import Any
 
 from babel import Locale
 from django import forms
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.translation import get_language, gettext_lazy
@@ -20,8 +21,9 @@ from community import places
 from community.models import Child, Interest, Member, Place, PlaceName
 from community.models.places import fold
 from events import ages, letters
-from events.models import Event, Registration
+from events.models import Attendee, Event, Registration
 from events.models.event import EventQuerySet
+from events.models.registration import Guest
 from events.party import PARTY_LIMIT, Person
 from events.ticket_forms import NAME_LENGTH, TicketsForm
 from realtime import clock
@@ -340,8 +342,9 @@ class OthersForm(TicketsForm):
     """With whom a guest comes, and where the event has kinds of tickets, with which ticket."""
 
     guests_label = gettext_lazy("Who comes with you")
+    own_label = gettext_lazy("Your ticket")
     guests = forms.CharField(
-        label=gettext_lazy("Who comes with you"),
+        label=guests_label,
         required=False,
         max_length=800,
         widget=forms.Textarea({"rows": 3}),
@@ -351,19 +354,11 @@ class OthersForm(TicketsForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.types:
-            self.add_choice("own", _("Your ticket"), comes=True, must=True)
+            self.add_choice("own", str(self.own_label), comes=True, must=True)
 
-    def others(self) -> list[str]:
-        """Their names."""
-        return [one.name for one in self.named()]
-
-    def tickets(self) -> list[str]:
-        """The kinds of tickets, the guest's own first; none where the event has no kinds."""
-        return (
-            [self.cleaned_data["ticket_own"], *(one.ticket_type for one in self.named())]
-            if self.types
-            else []
-        )
+    def ticket(self) -> str:
+        """The kind of who makes the party; empty where the event has no kinds."""
+        return str(self.cleaned_data.get("ticket_own", ""))
 
 
 class GuestForm(OthersForm):
@@ -382,6 +377,69 @@ class GuestForm(OthersForm):
         widget=forms.EmailInput({"autocomplete": "email"}),
         help_text=gettext_lazy("We send a link there; the places are yours once you follow it."),
     )
+
+
+class LinkForm(forms.Form):
+    """Where the link of a guest goes once more."""
+
+    email = forms.EmailField(
+        label=gettext_lazy("Your e-mail address"),
+        max_length=254,
+        widget=forms.EmailInput({"autocomplete": "email", "id": "id_link_email"}),
+    )
+
+
+class ByNameForm(OthersForm):
+    """A party of people without accounts, as who runs the event writes it down. What is asked is theirs to answer."""
+
+    has_questions = False
+    field_order = ("name", "ticket_own", "guests")
+    guests_label = gettext_lazy("Who comes with them")
+    own_label = gettext_lazy("Their ticket")
+    name = forms.CharField(label=gettext_lazy("In whose name"), max_length=NAME_LENGTH)
+    guests = forms.CharField(
+        label=guests_label,
+        required=False,
+        max_length=800,
+        widget=forms.Textarea({"rows": 2}),
+        help_text=gettext_lazy("One name a line."),
+    )
+
+    @classmethod
+    def of(cls, event: Event, attendees: Sequence[Attendee]) -> ByNameForm:
+        """With the party as it is."""
+        first, *others = attendees
+        said = {"name": first.name, "ticket_own": first.ticket_type}
+        return cls(initial=said | cls.initial_guests(event, others), event=event)
+
+
+class ByHandForm(ByNameForm):
+    """A party that who runs the event puts on its list."""
+
+    email = forms.EmailField(
+        label=gettext_lazy("Their e-mail address, if they have one"),
+        required=False,
+        max_length=254,
+        help_text=gettext_lazy(
+            "They get the ticket and can change their party. Without one you show or print the ticket here, and tell them"
+            " yourself what changes."
+        ),
+    )
+    language = forms.ChoiceField(label=gettext_lazy("Language of their mails"), choices=settings.LANGUAGES)
+    wait = forms.BooleanField(
+        label=gettext_lazy("Put them on the waiting list if it is full"), required=False
+    )
+    key = forms.UUIDField(widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.event is not None and not self.event.waiting_list:
+            del self.fields["wait"]
+
+    def guest(self) -> Guest:
+        """In whose name the party is."""
+        said = self.cleaned_data
+        return Guest(said["name"], said["email"], said["language"])
 
 
 class LetterForm(forms.Form):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from itertools import zip_longest
 
 from allauth.account.models import EmailAddress
 from django.core.exceptions import ValidationError
@@ -23,7 +22,7 @@ from events.access import event_for, registration_of_key
 from events.models import Answers, Attendee, EndedParty, Event, Registration
 from events.models.details import Details
 from events.models.registration import LIVE, Guest
-from events.party import PARTY_LIMIT, Person, sit_down, with_tickets
+from events.party import Person, by_name, sit_down
 from events.questions import Given
 from events.registration import (
     NOTHING,
@@ -38,7 +37,7 @@ from events.registration import (
     reseat,
 )
 from events.seats import people_waiting
-from events.telling import GUEST, announce, ask_host, tell
+from events.telling import GUEST, announce, ask_host, tell, whose
 from events.waiting import each_of, is_behind, leave_offer, move_up, next_in, take_offer
 from realtime import clock
 from realtime.models import Mail, MailedKey
@@ -55,13 +54,13 @@ State = Registration.State
 def ask(
     event_id: int,
     guest: Guest,
-    others: Sequence[str] = (),
+    others: Sequence[str | Person] = (),
     given: Given = NOTHING,
-    tickets: Sequence[str] = (),
+    ticket: str = "",
 ) -> None:
     """A party of a guest and others by name: a mail goes to the address, and nobody comes before its link was followed.
 
-    `tickets`: where the event has kinds of them, that of the guest and of each of the others.
+    `ticket` is the guest's own, where the event has kinds of them.
 
     The places are held for `HOLDS`, as long as no more than one in `SHARE` are so; beyond that they are taken with the
     confirmation. Raises Event.DoesNotExist (also where it is not for everybody), ValidationError closed, too_late, full,
@@ -69,7 +68,7 @@ def ask(
     """
     event = event_for(None, event_id, lock=True)
     must_be_open(event)
-    people = with_tickets(event, _party(guest, others, tickets))
+    people = _party(event, guest, others, ticket)
     questions.checked(event, given)
     n, needed, waiting = len(people), pools.need(event, people), people_waiting(event)
     left = event.total.left if event.total else None
@@ -82,14 +81,12 @@ def ask(
             _("A lot of people ask at this moment. Try again in a few minutes."), code="too_fast"
         )
     email = guest.email.strip().lower()
-    lately = Mail.objects.filter(kind__in=KINDS, to=email, created_at__gt=clock.now() - timedelta(hours=1))
-    if lately.count() >= MAILS_AN_HOUR:
+    if _has_enough(email):
         return
     again = f":{clock.now():%Y%m%d%H%M%S%f}"
     known = event.registrations.live().filter(guest_email=email).first()
     if known is not None:
-        known.event = event
-        tell(known, KINDS[known.state != State.UNCONFIRMED], calendar="", again=again)
+        _send_again(event, known, again)
         return
     row = Registration(
         event=event,
@@ -111,6 +108,36 @@ def ask(
         pools.claim(row)
     tell(row, "guest_confirm", calendar="", again=again)
     announce(event)
+
+
+@transaction.atomic
+def send_again(event_id: int, email: str) -> None:
+    """Who lost the mail with their link gets it once more, also when it is full or registration has closed.
+
+    A party of an address that belongs to an account gets the way to its own page. Whatever the address is, the answer is
+    the same. Raises Event.DoesNotExist, also where it is not for everybody.
+    """
+    event = event_for(None, event_id, lock=True)
+    address = email.strip().lower()
+    if event.is_over or not address or _has_enough(address):
+        return
+    theirs = Q(guest_email=address) | Q(member__email__iexact=address, member__is_active=True)
+    known = event.registrations.live().select_related("member").filter(theirs).first()
+    if known is not None:
+        _send_again(event, known, f":{clock.now():%Y%m%d%H%M%S%f}")
+
+
+def _has_enough(email: str) -> bool:
+    """So many mails went to this address lately that one more is no help. One query."""
+    lately = Mail.objects.filter(kind__in=KINDS, to=email, created_at__gt=clock.now() - timedelta(hours=1))
+    return lately.count() >= MAILS_AN_HOUR
+
+
+def _send_again(event: Event, known: Registration, again: str) -> None:
+    """The mail with the way to a party's page, to who made it alone."""
+    known.event = event
+    only = {whose(known.member)} if known.member else None
+    tell(known, KINDS[known.state != State.UNCONFIRMED], calendar="", again=again, only=only)
 
 
 def of_key(registration_id: int, secret: str) -> Registration:
@@ -167,17 +194,16 @@ def confirm(registration_id: int, secret: str) -> Registration:
 def change(
     registration_id: int,
     secret: str,
-    names: Sequence[str],
+    names: Sequence[str | Person],
     given: Given | None = None,
-    tickets: Sequence[str] = (),
+    ticket: str = "",
 ) -> Registration:
-    """Make the party the guest and these others, with `tickets` as in `ask`. Raises MailedKey.DoesNotExist, and ValidationError as `change_party`."""
+    """Make the party the guest and these others, with `ticket` as in `ask`. Raises MailedKey.DoesNotExist, and ValidationError as `change_party`."""
     row = _locked(registration_id, secret)
     must_be_changeable(row)
     if given is not None:
         questions.keep(row, given)
-    people = _party(row.guest or Guest("", "", ""), names, tickets)
-    return reseat(row, with_tickets(row.event, people))
+    return reseat(row, _party(row.event, row.guest or Guest("", "", ""), names, ticket))
 
 
 @transaction.atomic
@@ -256,14 +282,9 @@ def _forget(row: Registration) -> None:
     row.delete()
 
 
-def _party(guest: Guest, others: Sequence[str], tickets: Sequence[str]) -> list[Person]:
-    names = [" ".join(name.split()) for name in (guest.display_name, *others)]
-    people = [Person(name, ticket_type=one) for name, one in zip_longest(names, tickets, fillvalue="")]
-    if not people[0].name:
-        raise ValidationError({"name": _("Say your name.")})
-    if not 1 <= len(people) <= PARTY_LIMIT:
-        raise ValidationError({"party": _("A party has 1 to 12 people.")})
-    return people
+def _party(event: Event, guest: Guest, others: Sequence[str | Person], ticket: str) -> list[Person]:
+    named = [one if isinstance(one, Person) else Person(one) for one in others]
+    return by_name(event, Person(guest.display_name, ticket_type=ticket), named)
 
 
 def _locked(registration_id: int, secret: str) -> Registration:
@@ -309,14 +330,34 @@ def forget(email: str) -> None:
             announce(event)
 
 
+def owner_of(email: str) -> Member | None:
+    """Whose address it is, of members who confirmed it. One query."""
+    found = EmailAddress.objects.filter(email__iexact=email, verified=True).select_related("user").first()
+    return found.user if found is not None and isinstance(found.user, Member) else None
+
+
+def make_way(event: Event, email: str) -> None:
+    """A party that was asked for with this address and not confirmed goes: another takes its place. Event locked.
+
+    Raises ValidationError already_registered where one has been. One query, more when there is one.
+    """
+    known = event.registrations.live().filter(guest_email=email).first()
+    if known is None:
+        return
+    if known.state != State.UNCONFIRMED:
+        raise ValidationError(
+            _("%(name)s is already registered for this event.") % {"name": known.guest_name},
+            code="already_registered",
+        )
+    known.event = event
+    _forget(known)
+    move_up(event)
+
+
 def _adopt_if_known(row: Registration) -> None:
-    known = (
-        EmailAddress.objects.filter(email__iexact=row.guest_email, verified=True)
-        .select_related("user")
-        .first()
-    )
-    if known is not None and isinstance(known.user, Member) and known.user.is_active:
-        _adopt(known.user, row)
+    owner = owner_of(row.guest_email)
+    if owner is not None and owner.is_active:
+        _adopt(owner, row)
 
 
 @transaction.atomic

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from community import members
 from community.models import Member
-from events import hosting, rescheduling, series, series_views, undoing
+from events import by_hand, hosting, rescheduling, series, series_views, undoing
 from events.access import event_for, may_run
 from events.forms import CallOffForm, today
 from events.host_forms import EventForm
@@ -77,6 +77,9 @@ def event_edit(request: HttpRequest, pk: int) -> HttpResponse:
             if event.series_id:
                 return series_views.change(request, member, event, form)
             messages.success(request, _changed(member, event, form, publishes="publish" in request.POST))
+            if names := by_hand.unreachable_at([event]):
+                text = _("No mail reaches who has no e-mail address. Please tell them yourself: %(names)s")
+                messages.info(request, text % {"names": ", ".join(names)})
             return redirect(event)
         except ValidationError as refused:
             _refuse(form, refused)
@@ -136,7 +139,13 @@ def event_call_off(request: HttpRequest, pk: int) -> HttpResponse:
             return redirect(event)
     people = sum(event.registrations.live().values_list("party_size", flat=True))
     status = 409 if request.method == "POST" else 200
-    context = {"nav": "events", "event": event, "form": form, "people": people}
+    context = {
+        "nav": "events",
+        "event": event,
+        "form": form,
+        "people": people,
+        "unreachable": by_hand.unreachable_at([event]),
+    }
     return render(request, "events/call_off.html", context, status=status)
 
 

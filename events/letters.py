@@ -43,7 +43,8 @@ def write(member: Member, event_id: int, to: str, text: str, key: UUID) -> int:
         )
     if to not in TO:
         raise ValidationError({"to": _("Choose to whom you write.")})
-    parties = list(event.registrations.filter(state__in=TO[to]).select_related("member").order_by("pk"))
+    rows = event.registrations.reachable().filter(state__in=TO[to])
+    parties = list(rows.select_related("member").order_by("pk"))
     if event.state == Event.State.DRAFT or not parties:
         raise ValidationError(_("There is nobody to write to."), code="closed")
     _must_not_be_many(event, key)

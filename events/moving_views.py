@@ -39,6 +39,11 @@ def registration_move(request: HttpRequest, pk: int) -> HttpResponse:
             if is_mine:
                 messages.success(request, _("You come on another date now. This is your new ticket."))
                 return redirect("registration", new.pk)
+            if new.has_no_address:
+                messages.success(
+                    request, _("They come on another date now. Tell them, and show this new ticket.")
+                )
+                return redirect("registration", new.pk)
             messages.success(request, _("They come on another date now, and are told by mail."))
             return redirect("guests", row.event_id)
     events = list(moving.targets(member, row).for_list()[:MOST]) if moving.is_movable(row) else []

@@ -114,6 +114,18 @@ def newly(registration: Registration, people: Iterable[Person]) -> list[Person]:
     return [person for person in people if place(person) not in here]
 
 
+def by_name(event: Event, first: Person, others: Sequence[Person]) -> list[Person]:
+    """A party without accounts: who makes it, and the others by name. Raises ValidationError by `name` and `party`."""
+    people = [replace(one, name=" ".join(one.name.split())) for one in (first, *others)]
+    if not people[0].name:
+        raise ValidationError({"name": _("Say your name.")})
+    if any(person.member_id or person.child_id for person in people):
+        raise ValidationError({"party": _("Members and children are registered by their own household.")})
+    if len(people) > PARTY_LIMIT:
+        raise ValidationError({"party": _("A party has 1 to 12 people.")})
+    return with_tickets(event, people)
+
+
 def there(event: Event, people: Sequence[Person]) -> QuerySet[Attendee]:
     """Who of these people comes to the event already, in whosever party."""
     ids = Q(member__in=[p.member_id for p in people if p.member_id])

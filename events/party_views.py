@@ -18,12 +18,22 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST
 
-from events import approval, guests, questions, reminding, seats, tickets
+from events import approval, by_hand, guests, questions, reminding, seats, tickets
 from events.access import event_for, registration_for
-from events.forms import GuestForm, OthersForm
+from events.forms import ByNameForm, GuestForm, LinkForm, OthersForm
 from events.models import Attendee, Registration
 from events.models.registration import Guest
-from events.views import event_shown, mailed_key, member_of, put, reader_of, signed_in, unlisted
+from events.party import Person
+from events.views import (
+    event_shown,
+    mailed_key,
+    member_of,
+    put,
+    reader_of,
+    registration_shown,
+    signed_in,
+    unlisted,
+)
 from realtime.models import MailedKey
 
 State = Registration.State
@@ -50,6 +60,33 @@ def registration_decide(request: HttpRequest, pk: int) -> HttpResponse:
     except ValidationError as refused:
         messages.error(request, refused.messages[0])
     return redirect(f"{reverse('guests', args=[row.event_id])}#ask")
+
+
+@login_required
+@require_POST
+def registration_by_hand(request: HttpRequest, pk: int) -> HttpResponse:
+    """Who runs the event changes a party that has no address (`do=change`), or cancels it (`do=cancel`). Anything else asks again."""
+    member = member_of(request)
+    row = registration_for(member, pk)
+    form = ByNameForm(request.POST, event=row.event) if request.POST.get("do") == "change" else None
+    try:
+        if form is not None and form.is_valid():
+            party = [Person(form.cleaned_data["name"], ticket_type=form.ticket()), *form.named()]
+            by_hand.change(member, pk, party)
+            messages.success(request, _("The party is changed, and so is its ticket."))
+        elif form is not None:
+            return registration_shown(request, row, None, names=form, status=422)
+        elif request.POST.get("do") == "cancel":
+            by_hand.cancel(member, pk)
+            messages.success(request, _("Cancelled. Their places are free again."))
+            return redirect("guests", row.event_id)
+    except ValidationError as refused:
+        if form is None:
+            messages.error(request, refused.messages[0])
+        else:
+            put(form, refused, {"party": form.guest_fields[0].name})
+            return registration_shown(request, row, None, names=form, status=409)
+    return redirect("registration", pk)
 
 
 def _say(request: HttpRequest, row: Registration) -> None:
@@ -80,13 +117,35 @@ def event_guest(request: HttpRequest, pk: int) -> HttpResponse:
     said = form.cleaned_data
     guest = Guest(said["name"], said["email"], (get_language() or "en")[:2])
     try:
-        guests.ask(pk, guest, form.others(), form.given(), form.tickets())
+        guests.ask(pk, guest, form.named(), form.given(), form.ticket())
     except ValidationError as refused:
         put(form, refused, {"party": form.guest_fields[0].name})
         return event_shown(request, event, None, guest_form=form, status=409)
     return render(
         request, "events/guest_asked.html", {"nav": "events", "event": event, "email": said["email"]}
     )
+
+
+@require_http_methods(["GET", "POST"])
+def event_guest_again(request: HttpRequest, pk: int) -> HttpResponse:
+    """A guest lost the mail with their link: it goes out again, and the answer is the same for every address.
+
+    Asked for by itself, or by who is signed in, it is the event's page.
+    """
+    reader = reader_of(request)
+    event = event_for(reader, pk)
+    if request.method == "GET" or reader is not None:
+        return redirect(event)
+    form = LinkForm(request.POST)
+    if not form.is_valid():
+        return event_shown(request, event, None, link_form=form, status=422)
+    if not ratelimit.consume(request, action="guest"):
+        form.add_error(None, _("That was a lot at once. Try again in an hour, or sign in."))
+        return event_shown(request, event, None, link_form=form, status=429)
+    email = form.cleaned_data["email"]
+    guests.send_again(pk, email)
+    context = {"nav": "events", "event": event, "email": email, "is_again": True}
+    return render(request, "events/guest_asked.html", context)
 
 
 @csrf_exempt  # see registration_cancel
@@ -109,10 +168,27 @@ def registration_still(request: HttpRequest, pk: int) -> HttpResponse:
                 if member
                 else reminding.answer_by_key(pk, key, comes=comes)
             )
+        elif not row.is_coming:
+            return unlisted(_as_it_is(request, pk))
     except (MailedKey.DoesNotExist, ValidationError):
-        return unlisted(_gone(request, 404))
+        return unlisted(_as_it_is(request, pk))
     context = {"nav": "events", "key": key, "said": said, "registration": row, "event": row.event}
     return unlisted(render(request, "events/still.html", context))
+
+
+def _as_it_is(request: HttpRequest, pk: int) -> HttpResponse:
+    """Where a link leads that does nothing any more: whose registration it is sees how that stands now."""
+    reader = reader_of(request)
+    try:
+        row = registration_for(reader, pk) if reader else None
+    except Registration.DoesNotExist:
+        row = None
+    if row is None:
+        return _gone(request, 404)
+    messages.info(
+        request, _("There is nothing to answer any more. This is how your registration stands now.")
+    )
+    return redirect("registration", row.pk)
 
 
 @csrf_exempt  # no other page knows the key; see registration_cancel
@@ -161,7 +237,7 @@ def _done(request: HttpRequest, row: Registration, key: str) -> tuple[Registrati
             form = OthersForm(request.POST, event=row.event)
             if not form.is_valid():
                 return row, form, 422
-            work = partial(guests.change, names=form.others(), given=form.given(), tickets=form.tickets())
+            work = partial(guests.change, names=form.named(), given=form.given(), ticket=form.ticket())
         case _:
             return row, None, 200
     try:

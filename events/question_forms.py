@@ -94,11 +94,13 @@ def keep_typed(fresh: Sequence[forms.Form], typed: Sequence[forms.Form]) -> None
 class AnswersForm(forms.Form):
     """A form in which the questions of an event are answered; `event` and what was said before (`given`) are given to it."""
 
+    has_questions = True
+
     def __init__(
         self, *args: Any, event: Event | None = None, given: Given | None = None, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.asked = questions.of(event) if event is not None else []
+        self.asked = questions.of(event) if event is not None and self.has_questions else []
         self.event = event
         before = given or Given({})
         for one in self.asked:

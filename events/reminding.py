@@ -52,7 +52,7 @@ def _remind_all(kind: Kind) -> int:
 def _due(kind: Kind) -> QuerySet[Registration]:
     """Parties that come and are due for it now, and were not reminded of this hour yet. No query of its own."""
     now, (before, too_late) = clock.now(), WHEN[kind]
-    rows = Registration.objects.filter(
+    rows = Registration.objects.reachable().filter(
         state__in=COMING,
         event__state=Event.State.PUBLISHED,
         event__starts_at__gt=now + too_late,

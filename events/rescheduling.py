@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -18,15 +18,16 @@ from events import hosting, pools, rhythm, series
 from events.access import may_run, may_run_series, series_for
 from events.hosting import Change, Plan, Recurrence
 from events.models import CoHost, Event, Pool, Series
-from events.series import Rule
-from realtime import clock
+from events.series import Occurrence, Rule
+from realtime import clock, rooms
 
 SCOPES = ("this", "following", "all")
 
 
 @dataclass(frozen=True)
 class Affected:
-    """What a change does to one date: changed, moved, added, called_off or kept (it was changed by itself before).
+    """What a change does to one date: changed, moved, added, called_off, restored (an earlier rule had called it off) or kept
+    (it was changed by itself before).
 
     `was` is when it began before, `told` what those who come hear.
     """
@@ -73,7 +74,8 @@ def change_series(
 
     `following` makes a series of its own from its occurrence on. A new rule keeps the dates both rules have, moves
     those that have a near one in the same rhythm, and calls off the others; where somebody registered for one of these,
-    `reason` must be said. A date on which nothing becomes different is not named. With `dry_run` everything is tried and
+    `reason` must be said. What an earlier rule called off comes back with a rule that has it again, as new and with nobody
+    registered; what a person called off stays so. A date on which nothing becomes different is not named. With `dry_run` everything is tried and
     rolled back. Raises Series.DoesNotExist, Event.DoesNotExist, PermissionDenied, ValidationError (stale, or by field).
     """
     if which.scope not in SCOPES:
@@ -293,13 +295,40 @@ def _follow_new_rule(meetup: Series, reason: str) -> tuple[list[Affected], list[
             hosting.strike(event, reason)
         else:
             stay.append(event)
+    back = _come_back(meetup, {one.name: one for one in wanted.values()})
+    Event.objects.filter(pk__in=[one.event.pk for one in called_off]).update(fell_away=True)
     there = set(meetup.occurrences.values_list("original_start", flat=True))
     new = [one for one in wanted.values() if one.starts_at > clock.now() and one.name not in there]
     made = [series.event_of(meetup, one) for one in new]
     Event.objects.bulk_create(made)
     Pool.objects.bulk_create(pools.made_for(made))
     series.copy_links(meetup, made)
-    return called_off, stay, made
+    return [*called_off, *back], stay, made
+
+
+def _come_back(meetup: Series, wanted: Mapping[str, Occurrence]) -> list[Affected]:
+    """Dates that an earlier rule called off and this one has again take place, as the series is now. Some queries for each."""
+    now, found = clock.now(), list[Affected]()
+    gone = meetup.occurrences.filter(state=Event.State.CANCELLED, fell_away=True, original_start__in=wanted)
+    for event in gone.select_for_update().order_by("pk"):
+        one = wanted[event.original_start]
+        if one.starts_at <= now:
+            continue
+        was, fresh = event.title, series.event_of(meetup, one)
+        for name in (*series.COPIED, "starts_at", "ends_at", "previous_start", "search"):
+            setattr(event, name, getattr(fresh, name))
+        event.state, event.cancel_reason, event.fell_away = Event.State.PUBLISHED, "", False
+        event.version += 1
+        event.sequence += 1
+        event.updated_at = now
+        event.save()
+        hosting.set_capacity(event, meetup.capacity)
+        event.interests.set(meetup.interests.all())
+        event.partner_centres.set(meetup.partner_centres.all())
+        if event.room is not None and event.title != was:
+            rooms.rename(event.room, event.title, event.titles)
+        found.append(_affected(event, "restored"))
+    return found
 
 
 def _split(meetup: Series, pivot: Event) -> Series:

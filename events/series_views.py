@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from community.models import Member
-from events import rescheduling
+from events import by_hand, rescheduling
 from events.forms import CallOffForm
 from events.host_forms import EventForm
 from events.models import Event
@@ -84,12 +84,13 @@ def change(request: HttpRequest, member: Member, event: Event, form: EventForm) 
     status = 422 if reason.errors else 200
     context = {"nav": "events", "event": event, "facts": list(dict.fromkeys(facts)), "form": reason}
     context |= _counts(affected) | {"typed": _typed(request)}
+    context["unreachable"] = by_hand.unreachable_at([one.event for one in affected if _is_told(one)])
     return render(request, "events/series_change.html", context, status=status)
 
 
 def _counts(affected: Sequence[Affected]) -> dict[str, Any]:
     """The list, and how many registrations it is about: of all dates that become different, and of those that fall away."""
-    told = [one for one in affected if one.told or one.change == "called_off"]
+    told = [one for one in affected if _is_told(one)]
     first = [one for number, one in enumerate(affected) if number < OPEN or one.registrations]
     return {
         "affected": affected,
@@ -98,6 +99,11 @@ def _counts(affected: Sequence[Affected]) -> dict[str, Any]:
         "told": sum(one.registrations for one in told),
         "lost": sum(one.registrations for one in affected if one.change == "called_off"),
     }
+
+
+def _is_told(one: Affected) -> bool:
+    """Who comes on that date hears of it."""
+    return bool(one.told) or one.change == "called_off"
 
 
 def _typed(request: HttpRequest) -> list[tuple[str, str]]:

@@ -39,11 +39,12 @@ class Card:
     json_ld: SafeString
 
 
-def card_of(event: Event, places: Places) -> Card | None:
-    """The card of an event that anybody may see, in the language of the page; else None. No query, one for a series."""
+def card_of(event: Event, places: Places, words: str) -> Card | None:
+    """The card of an event that anybody may see, in the language of the page; else None. `words`: its description as
+    `plain` says it. No query, one for a series.
+    """
     if event.state == Event.State.DRAFT or event.visibility != Event.Visibility.PUBLIC:
         return None
-    words = plain(event.text("description"))
     return Card(
         title=event.text("title"),
         words=shortened(words, FIRST_WORDS),

@@ -12,7 +12,7 @@ from events import (
     party_views,
     views,
 )
-from events.api import gatherings, parties
+from events.api import gatherings, parties, turnouts
 
 urlpatterns = [
     path("events/", views.event_list, name="events"),
@@ -29,12 +29,14 @@ urlpatterns = [
     path("events/<id:pk>/restore/", host_views.event_restore, name="event_restore"),
     path("events/<id:pk>/register/", views.event_register, name="event_register"),
     path("events/<id:pk>/guest/", party_views.event_guest, name="event_guest"),
+    path("events/<id:pk>/guest/again/", party_views.event_guest_again, name="event_guest_again"),
     path("registrations/<id:pk>/guest/", party_views.registration_guest, name="registration_guest"),
     path("registrations/<id:pk>/", views.registration_page, name="registration"),
     path("registrations/<id:pk>/party/", views.registration_party, name="registration_party"),
     path("registrations/<id:pk>/offer/", views.registration_offer, name="registration_offer"),
     path("registrations/<id:pk>/still/", party_views.registration_still, name="registration_still"),
     path("registrations/<id:pk>/decide/", party_views.registration_decide, name="registration_decide"),
+    path("registrations/<id:pk>/by-hand/", party_views.registration_by_hand, name="registration_by_hand"),
     path("registrations/<id:pk>/cancel/", views.registration_cancel, name="registration_cancel"),
     path("registrations/<id:pk>/move/", moving_views.registration_move, name="registration_move"),
     path("events/<id:pk>.ics", calendar_views.event_ics, name="event_ics"),
@@ -48,12 +50,17 @@ urlpatterns = [
 
 api = [
     path("events/", gatherings.EventList.as_view(), name="api_events"),
+    path("events/turnout/", turnouts.HostTurnout.as_view(), name="api_turnout"),
+    path("events/<id:pk>/turnout/", turnouts.EventTurnout.as_view(), name="api_event_turnout"),
     path("events/<id:pk>/", gatherings.EventDetail.as_view(), name="api_event"),
     path("events/<id:pk>/cancel/", gatherings.EventCancel.as_view(), name="api_event_cancel"),
     path("events/<id:pk>/restore/", gatherings.EventRestore.as_view(), name="api_event_restore"),
     path(
         "events/<id:pk>/registrations/", parties.EventRegistrations.as_view(), name="api_event_registrations"
     ),
+    path("events/<id:pk>/guests/", parties.Guests.as_view(), name="api_guests"),
+    path("events/<id:pk>/guests/again/", parties.GuestsAgain.as_view(), name="api_guests_again"),
+    path("registrations/<id:pk>/still/", parties.StillComing.as_view(), name="api_still_coming"),
     path("registrations/<id:pk>/", parties.RegistrationDetail.as_view(), name="api_registration"),
     path("registrations/<id:pk>/move/", parties.RegistrationMove.as_view(), name="api_registration_move"),
     path("registrations/<id:pk>/accept/", parties.OfferAccept.as_view(), name="api_offer_accept"),

@@ -32,11 +32,12 @@ from events import (
     seats,
     sharing,
     tickets,
+    turnout,
     undoing,
     waiting,
 )
 from events.access import event_for, registration_for, standing_at
-from events.forms import GuestForm, PartyForm, SearchForm, today
+from events.forms import ByNameForm, GuestForm, LinkForm, PartyForm, SearchForm, today
 from events.models import Attendee, Event, PartnerDate, Registration
 from events.models.event import EventQuerySet, hosted_by, pools_of_events
 from events.models.registration import LIVE
@@ -182,7 +183,7 @@ def event_register(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @require_GET
 def my_events(request: HttpRequest) -> HttpResponse:
-    """What I come to and what I host. At most thirteen queries for any number."""
+    """What I come to and what I host. At most sixteen queries for any number."""
     member = member_of(request)
     by_me = Registration.objects.filter(member=member).values("pk")
     named = Attendee.objects.filter(member=member, is_live=True).values("registration")
@@ -195,6 +196,7 @@ def my_events(request: HttpRequest) -> HttpResponse:
         "needs": host_needs.needs(member),
         "coming": rows.select_related("event__place", "member").order_by("event__starts_at", "pk")[:100],
         "hosting": hosting.upcoming().for_list()[:100],
+        "turnout": turnout.of_host(member),
         "drafts": hosting.filter(state=Event.State.DRAFT).order_by("-created_at")[:20],
         "may_publish": members.is_host(member),
         "feed": request.build_absolute_uri(reverse("member_ics", args=[calendars.feed_token(member)])),
@@ -219,7 +221,7 @@ def registration_page(request: HttpRequest, pk: int) -> HttpResponse:
             event=row.event,
             given=questions.given_by(row),
         )
-    return _registration_page(request, row, form)
+    return registration_shown(request, row, form)
 
 
 @login_required
@@ -255,7 +257,7 @@ def registration_party(request: HttpRequest, pk: int) -> HttpResponse:
             else:
                 messages.success(request, _("Your party is changed. Your ticket is up to date."))
             return redirect("registration", pk)
-    return _registration_page(request, row, form, status=status)
+    return registration_shown(request, row, form, status=status)
 
 
 @csrf_exempt
@@ -379,6 +381,7 @@ def event_shown(
     form: PartyForm | None,
     *,
     guest_form: GuestForm | None = None,
+    link_form: LinkForm | None = None,
     status: int = 200,
 ) -> HttpResponse:
     """The page of an event with the form of a member (`form`), or of who has no account, as it was typed."""
@@ -388,20 +391,23 @@ def event_shown(
     standing = standing_at(reader, event)
     prefetch_related_objects([event], pools_of_events())
     places = seats.places_of([event])[event.pk]
+    words = sharing.plain(event.text("description"))
     context = {
         "nav": "events",
         "event": event,
+        "summary": sharing.shortened(words, sharing.FIRST_WORDS),
         "description": texts.to_html(event.text("description")),
         "description_language": event.text_language((get_language() or "en")[:2]),
         "places": places,
         "ages": ages.for_whom(event),
         "tickets": seats.by_type(event),
-        "card": sharing.card_of(event, places),
+        "card": sharing.card_of(event, places, words),
         "km": matching.nearest_km(profile, event.place),
         "mine": mine,
         "mine_attendees": mine.live if mine else [],
         "form": form,
         "guest_form": guest_form or GuestForm(event=event),
+        "link_form": link_form or (None if reader else LinkForm()),
         "partners": event.partner_centres.all(),
         "hosts": cohosts.hosts_of(event),
         "runs": standing.runs,
@@ -426,9 +432,15 @@ def _dates_of(reader: Member | None, event: Event) -> list[Event]:
     return list(Event.objects.visible_to(reader).filter(series=event.series_id).upcoming()[:STRIP])
 
 
-def _registration_page(
-    request: HttpRequest, row: Registration, form: PartyForm | None, *, status: int = 200
+def registration_shown(
+    request: HttpRequest,
+    row: Registration,
+    form: PartyForm | None,
+    *,
+    names: ByNameForm | None = None,
+    status: int = 200,
 ) -> HttpResponse:
+    """The page of a registration with the form of who made it (`form`), or for who runs the event, of a party by hand (`names`)."""
     member = member_of(request)
     attendees = list(row.attendees.select_related("member", "child"))
     shown = [one for one in attendees if one.is_live or row.state == Registration.State.CANCELLED]
@@ -444,6 +456,13 @@ def _registration_page(
         "attendees": shown,
         "form": form,
         "is_mine": row.member_id == member.pk,
+        "runs": not comes,  # whoever neither made it nor is in it sees it because they run the event
+        "names_form": names
+        or (ByNameForm.of(row.event, shown) if row.has_no_address and row.is_open else None),
+        "may_take_out": not row.has_no_address
+        and row.is_open
+        and row.event.starts_at is not None
+        and row.event.starts_at > clock.now(),
         "may_cancel": comes and row.is_changeable,
         "ahead": seats.ahead_of(row) if row.places_wanted else None,
     }

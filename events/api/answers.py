@@ -153,6 +153,42 @@ class TicketAnswer(serializers.Serializer[Any]):
     slots = serializers.ListField(child=serializers.IntegerField())
 
 
+class AskedAnswer(serializers.Serializer[Any]):
+    """The same for every address: what is so stands in the mail."""
+
+    detail = serializers.CharField()
+
+
+class TurnoutAnswer(serializers.Serializer[Any]):
+    """How many people were expected at so many events, how many came, and how many of a hundred did not."""
+
+    expected = serializers.IntegerField()
+    came = serializers.IntegerField()
+    missing_per_cent = serializers.IntegerField()
+    events = serializers.IntegerField()
+
+
+class EventTurnoutAnswer(serializers.Serializer[Any]):
+    """Null: not over, the door not used, or fewer than five people. `series`: its dates of the last twelve months."""
+
+    event = TurnoutAnswer(allow_null=True)
+    series = TurnoutAnswer(allow_null=True)
+
+
+class SeriesTurnoutAnswer(TurnoutAnswer):
+    """Of one series."""
+
+    id = Id()
+    title = serializers.CharField()
+
+
+class HostTurnoutAnswer(serializers.Serializer[Any]):
+    """All that the caller hosted in the last twelve months, and each series of several dates."""
+
+    all = TurnoutAnswer(allow_null=True)
+    series = SeriesTurnoutAnswer(many=True)
+
+
 class RegistrationAnswer(serializers.Serializer[Any]):
     """A registration. `tickets` is empty until it is confirmed; an offer holds its places until `offer_expires_at`."""
 
@@ -201,7 +237,9 @@ class SeriesAnswer(serializers.Serializer[Any]):
 
 
 class AffectedAnswer(serializers.Serializer[Any]):
-    """What becomes of one date: changed, moved, added, called_off or kept (changed by itself before). `was`: its start so far."""
+    """What becomes of one date: changed, moved, added, called_off, restored (an earlier rule had called it off) or kept
+    (changed by itself before). `was`: its start so far.
+    """
 
     event = Id()
     starts_at = serializers.DateTimeField(allow_null=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.urls import reverse
+from django.utils.translation import get_language
 from rest_framework import serializers
 from rest_framework.request import Request
 
@@ -12,8 +14,10 @@ from events import approval, questions, seats, ticket_types, tickets
 from events.access import may_run
 from events.api.shapes import IdField, at, reader_of
 from events.models import Registration
+from events.models.registration import Guest
 from events.party import PARTY_LIMIT, Person
 from events.questions import Given
+from events.ticket_forms import NAME_LENGTH
 from realtime import fields, ids
 
 
@@ -39,6 +43,14 @@ class PersonIn(serializers.Serializer[Any]):
     ticket_type = fields.Text(
         max_length=ticket_types.MAX_NAME, required=False, allow_blank=True, allow_null=True
     )
+
+
+class GuestIn(serializers.Serializer[Any]):
+    """In whose name a party is that somebody else writes down."""
+
+    name = fields.Text(max_length=NAME_LENGTH)
+    email = serializers.EmailField(max_length=254, required=False, allow_blank=True, default="")
+    language = serializers.ChoiceField(choices=settings.LANGUAGES, required=False)
 
 
 class PartyIn(serializers.Serializer[Any]):
@@ -71,6 +83,51 @@ class PartyIn(serializers.Serializer[Any]):
             )
             for one in self.validated_data["party"]
         ]
+
+
+def _guest(said: dict[str, Any]) -> Guest:
+    return Guest(said["name"], said["email"], said.get("language", get_language() or "en")[:2])
+
+
+class NewPartyIn(PartyIn):
+    """A new party. With `guest`, for who runs the event, it is in that name: the first item stands for the guest. What the
+    host asks is theirs to answer, so `answers` are left out then.
+    """
+
+    guest = GuestIn(required=False)
+
+    def by_hand(self) -> Guest | None:
+        """In whose name it is, where somebody else writes it down."""
+        said = self.validated_data.get("guest")
+        return None if said is None else _guest(said)
+
+
+class WithAddressIn(GuestIn):
+    """Who asks without an account: their mail's link makes the party come."""
+
+    email = serializers.EmailField(max_length=254)
+
+
+class GuestPartyIn(PartyIn):
+    """A party of a guest without an account: the first item stands for the guest, the others come by name."""
+
+    guest = WithAddressIn()
+
+    def asking(self) -> Guest:
+        """Who asks."""
+        return _guest(self.validated_data["guest"])
+
+
+class AddressIn(serializers.Serializer[Any]):
+    """Where the link of a guest goes once more."""
+
+    email = serializers.EmailField(max_length=254)
+
+
+class StillIn(serializers.Serializer[Any]):
+    """Whether one still comes."""
+
+    comes = fields.Flag(required=False, default=True)
 
 
 def _answers(request: Request, row: Registration, *, is_list: bool) -> dict[str, str]:

@@ -121,6 +121,11 @@ class Event(Details):
     )
     state = models.CharField(max_length=10, choices=State, default=State.PUBLISHED)
     cancel_reason = models.CharField(max_length=500, blank=True)
+    fell_away = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Called off because the rule of its series no longer had it: it comes back with the rule.",
+    )
     sequence = models.PositiveIntegerField(default=0, help_text="RFC 5545 §3.8.7.4")
     note = models.CharField(max_length=200, blank=True, help_text="What was unclear in an imported event.")
     search = models.TextField(

@@ -17,6 +17,7 @@ from realtime.sealing import SealedJSON
 
 LIVE = ("unconfirmed", "requested", "confirmed", "awaiting_payment", "waiting", "offered")
 FORGOTTEN = "@erased.invalid"  # ends the address of a guest of whom nothing is left
+NOWHERE = "@by-hand.invalid"  # ends the address of a party that has none: a registration must name somebody
 UNDECIDED = ("requested", "waiting", "offered")  # those who have asked and do not come yet
 SEATED = ("unconfirmed", "confirmed", "awaiting_payment", "offered")  # those who hold places
 IN_LINE = ("waiting", "offered")  # who waits, and who is being asked
@@ -39,6 +40,10 @@ class RegistrationQuerySet(models.QuerySet["Registration"]):
     def live(self) -> RegistrationQuerySet:
         """Neither cancelled, declined nor expired."""
         return self.filter(state__in=LIVE)
+
+    def reachable(self) -> RegistrationQuerySet:
+        """Those of whom somebody can be written to."""
+        return self.exclude(guest_email__endswith=NOWHERE)
 
 
 class Registration(WithId):
@@ -123,12 +128,16 @@ class Registration(WithId):
         return self.state in SEATED and not (self.state == self.State.UNCONFIRMED and self.queued_at)
 
     @property
+    def is_open(self) -> bool:
+        """The party comes or has asked, and its event is still to be or goes on."""
+        event = self.event
+        takes_place = event.state == Event.State.PUBLISHED and not event.is_over
+        return takes_place and (self.state in UNDECIDED or self.is_coming)
+
+    @property
     def is_changeable(self) -> bool:
         """Who made it can still change or cancel it."""
-        event = self.event
-        if event.state != Event.State.PUBLISHED or event.is_over:
-            return False
-        return self.state in UNDECIDED or (self.is_coming and not event.is_fixed)
+        return self.is_open and not (self.is_coming and self.event.is_fixed)
 
     @property
     def places_wanted(self) -> int:
@@ -138,9 +147,14 @@ class Registration(WithId):
         return self.more if self.state == self.State.CONFIRMED else 0
 
     @property
+    def has_no_address(self) -> bool:
+        """Written down by hand for somebody who gave none: who runs the event speaks for it."""
+        return self.member_id is None and self.guest_email.endswith(NOWHERE)
+
+    @property
     def guest(self) -> Guest | None:
-        """Who made it without an account; None for a member's, and for one whose guest is forgotten."""
-        if self.member_id or self.guest_email.endswith(FORGOTTEN):
+        """Who made it without an account; None for a member's, one without an address, and one whose guest is forgotten."""
+        if self.member_id or self.guest_email.endswith((FORGOTTEN, NOWHERE)):
             return None
         return Guest(self.guest_name, self.guest_email, self.language)
 

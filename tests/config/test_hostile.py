@@ -45,7 +45,17 @@ from events import hosting, imports
 from events.cohost_views import CoHostForm
 from events.desk_views import AddressForm, CalendarForm, GrantForm, NewerFileForm
 from events.door_views import HelperForm
-from events.forms import CallOffForm, GuestForm, LetterForm, OthersForm, PartyForm, SearchForm
+from events.forms import (
+    ByHandForm,
+    ByNameForm,
+    CallOffForm,
+    GuestForm,
+    LetterForm,
+    LinkForm,
+    OthersForm,
+    PartyForm,
+    SearchForm,
+)
 from events.host_forms import EventForm
 from events.question_forms import AnswersForm, QuestionRow
 from events.ticket_forms import TypeRow
@@ -232,7 +242,10 @@ def form_makers(region: Region) -> dict[type, Any]:
             CallOffForm,
             CoHostForm,
             LetterForm,
+            LinkForm,
             GuestForm,
+            ByNameForm,
+            ByHandForm,
             QuestionRow,
             TypeRow,
             AnswersForm,

@@ -303,17 +303,40 @@ def test_kinds_that_cannot_be_are_refused(types: list[TicketType]) -> None:
 
 def test_a_guest_without_an_account_chooses_too(clock: Any) -> None:
     event = typed()
-    guests.ask(event.pk, Guest("Ida", "ida@example.org", "en"), ["Bo"], tickets=["a", "c"])
+    guests.ask(event.pk, Guest("Ida", "ida@example.org", "en"), [one("c", name="Bo")], ticket="a")
     mail = Mail.objects.get(to="ida@example.org")
     key = mail.text.partition("key=")[2].split()[0]
     row = Registration.objects.get(event=event)
     guests.confirm(row.pk, key)
-    assert [one.ticket_type for one in row.attendees.all()] == ["a", "c"]
-    guests.change(row.pk, key, ["Bo", "Cy"], tickets=["a", "c", "c"])
+    assert [seat.ticket_type for seat in row.attendees.all()] == ["a", "c"]
+    guests.change(row.pk, key, [one("c", name="Bo"), one("c", name="Cy")], ticket="a")
     assert taken(event) == {"": 3, "Adult": 1, "Child": 2}
     assert "- Ida (Adult)" in Mail.objects.filter(kind="event_registered").get().text
     with pytest.raises(ValidationError):
         guests.ask(event.pk, Guest("Di", "di@example.org", "en"))
+
+
+def test_a_party_by_hand_has_tickets_too() -> None:
+    event = typed()
+    client = make_client(event.host)
+    page = client.get(f"{event.get_absolute_url()}guests/")
+    typed_in = {"name": "Ida", "language": "en", "key": page.context["hand_form"]["key"].value()}
+    url = f"{event.get_absolute_url()}guests/add/"
+    assert client.post(url, typed_in).status_code == 422, "a ticket is chosen"
+    ticket = client.post(url, typed_in | {"ticket_own": "a", "guests_c": "Bo"})
+    assert taken(event) == {"": 2, "Adult": 1, "Child": 1}
+    shown = client.get(ticket["Location"]).context["names_form"]
+    assert (shown["ticket_own"].value(), shown["guests_c"].value()) == ("a", "Bo")
+    row = Registration.objects.get(event=event)
+    client.post(
+        f"/registrations/{row.public_id}/by-hand/",
+        {"do": "change", "name": "Ida", "ticket_own": "a", "guests_a": "Bo"},
+    )
+    assert taken(event) == {"": 2, "Adult": 2, "Child": 0}
+    url = f"/api/v1/events/{event.public_id}/registrations/"
+    body = {"guest": {"name": "Di"}, "party": [{"ticket_type": "c"}, {"name": "Ed", "ticket_type": "Adult"}]}
+    assert client.post(url, json.dumps(body), content_type="application/json").status_code == 201
+    assert taken(event) == {"": 4, "Adult": 3, "Child": 1}
 
 
 def test_the_pages_offer_a_choice_each_and_say_what_is_left(clock: Any) -> None:
