@@ -59,16 +59,8 @@ def ask(event_id: int, guest: Guest, others: Sequence[str] = (), given: Given = 
     too_fast, or with errors of `party`. Whatever the address is, the answer is the same. Asked twice, it is one party.
     """
     event = event_for(None, event_id, lock=True)
-    must_be_open(event)
-    people = _party(guest, others)
-    questions.checked(event, given)
-    n, waiting = len(people), people_waiting(event)
-    left = event.total.left if event.total else None
-    fits = not waiting and (left is None or left >= n)
-    if not (fits or event.waiting_list or event.by_approval):
-        raise no_room(event, waiting)
-    pending = event.registrations.filter(state=State.UNCONFIRMED)
-    if pending.count() >= AT_ONCE:
+    people = _checked(event, guest, others, given)
+    if event.registrations.filter(state=State.UNCONFIRMED).count() >= AT_ONCE:
         raise ValidationError(
             _("A lot of people ask at this moment. Try again in a few minutes."), code="too_fast"
         )
@@ -82,17 +74,54 @@ def ask(event_id: int, guest: Guest, others: Sequence[str] = (), given: Given = 
         known.event = event
         tell(known, KINDS[known.state != State.UNCONFIRMED], calendar="", again=again)
         return
+    row = _written(event, guest, people, given)
+    tell(row, "guest_confirm", calendar="", again=again)
+    announce(event)
+
+
+def come(event: Event, guest: Guest, others: Sequence[str] = (), given: Given = NOTHING) -> Registration:
+    """A party of a guest whose address is known to be theirs: as `ask` and `confirm` in one, whoever may see the event.
+    Event locked.
+
+    Who has a party there gets it as it is. Raises ValidationError as `ask` and `confirm`, but not too_fast.
+    """
+    row = event.registrations.live().filter(guest_email=guest.email).first()
+    if row is None:
+        row = _written(event, guest, _checked(event, guest, others, given), given)
+    row.event = event
+    return _confirmed(row) if row.state == State.UNCONFIRMED else row
+
+
+def _checked(event: Event, guest: Guest, others: Sequence[str], given: Given) -> list[Person]:
+    """The party, if it may ask: it is open, and there is room or a line. Raises ValidationError as `ask`."""
+    must_be_open(event)
+    people = _party(guest, others)
+    questions.checked(event, given)
+    waiting = people_waiting(event)
+    fits = not waiting and (
+        event.total is None or event.total.left is None or event.total.left >= len(people)
+    )
+    if not (fits or event.waiting_list or event.by_approval):
+        raise no_room(event, waiting)
+    return people
+
+
+def _written(event: Event, guest: Guest, people: Sequence[Person], given: Given) -> Registration:
+    """The party as it is before its address is confirmed: it holds places if there are some to hold."""
+    n, left = len(people), event.total.left if event.total else None
     row = Registration(
         event=event,
-        guest_email=email,
+        guest_email=guest.email.strip().lower(),
         guest_name=people[0].name,
         language=guest.language,
         state=State.UNCONFIRMED,
         party_size=n,
         next_slot=n,
     )
-    held = pending.filter(queued_at=None).aggregate(n=Sum("party_size"))["n"] or 0
+    pending = event.registrations.filter(state=State.UNCONFIRMED, queued_at=None)
+    held = pending.aggregate(n=Sum("party_size"))["n"] or 0
     may_hold = left is None or held + n <= max(1, (event.capacity or 0) // SHARE)
+    fits = not people_waiting(event) and (left is None or left >= n)
     holds = fits and may_hold and not event.by_approval and pools.take(event, n)
     row.queued_at = None if holds else clock.now()
     row.save(force_insert=True)
@@ -100,8 +129,7 @@ def ask(event_id: int, guest: Guest, others: Sequence[str] = (), given: Given = 
     questions.keep(row, given)
     if holds:
         pools.claim(row)
-    tell(row, "guest_confirm", calendar="", again=again)
-    announce(event)
+    return row
 
 
 def of_key(registration_id: int, secret: str) -> Registration:
@@ -120,9 +148,12 @@ def confirm(registration_id: int, secret: str) -> Registration:
     full (nothing was held, and it became full meanwhile), closed, too_late.
     """
     row = _locked(registration_id, secret)
+    return _confirmed(row) if row.state == State.UNCONFIRMED else row
+
+
+def _confirmed(row: Registration) -> Registration:
+    """As `confirm`, of a party that is not confirmed yet. Event locked."""
     event = row.event
-    if row.state != State.UNCONFIRMED:
-        return row
     must_take_place(event)
     waiting = people_waiting(event)
     held = row.has_places

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from community import members
 from community.models import Centre, Circle, CircleMembership, Interest, Member, Place, Profile, Role
-from events import calendars, guests, questions, registration, reminding, series, undoing
+from events import calendars, guests, inviting, questions, registration, reminding, series, undoing
 from events.access import event_for, may_lead, may_run
 from events.holidays import COUNTRIES
 from events.models import Event, Pool, Registration, Series
@@ -284,6 +284,8 @@ def apply(event: Event, changes: Plan, member: Member) -> list[Change]:
     ]
     if before["starts_at"] != now["starts_at"]:
         reminding.take_back(event)
+    if told:
+        inviting.take_back(event)
     event.sequence += bool(told)
     event.save()
     link(event, changes)
@@ -308,6 +310,7 @@ def strike(event: Event, reason: str, *, may_undo: bool = False) -> None:
     event.updated_at = clock.now()
     event.save(update_fields=["state", "cancel_reason", "version", "sequence", "updated_at"])
     reminding.take_back(event)
+    inviting.take_back(event)
     guests.forget_unconfirmed(event)
     rows = list(event.registrations.live().select_related("member").order_by("pk"))
     for row in rows:

@@ -25,6 +25,7 @@ from events import (
     calendars,
     cohosts,
     host_needs,
+    invited,
     months,
     questions,
     registration,
@@ -36,7 +37,7 @@ from events import (
 )
 from events.access import event_for, registration_for, standing_at
 from events.forms import GuestForm, PartyForm, SearchForm, today
-from events.models import Attendee, Event, PartnerDate, Registration
+from events.models import Attendee, Event, Invitation, PartnerDate, Registration
 from events.models.event import EventQuerySet, hosted_by, totals_of_events
 from events.models.registration import LIVE
 from realtime import clock
@@ -177,7 +178,7 @@ def event_register(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @require_GET
 def my_events(request: HttpRequest) -> HttpResponse:
-    """What I come to and what I host. At most thirteen queries for any number."""
+    """What I come to, what I am invited to and what I host. At most fifteen queries for any number."""
     member = member_of(request)
     by_me = Registration.objects.filter(member=member).values("pk")
     named = Attendee.objects.filter(member=member, is_live=True).values("registration")
@@ -192,6 +193,8 @@ def my_events(request: HttpRequest) -> HttpResponse:
         "hosting": hosting.upcoming().for_list()[:100],
         "drafts": hosting.filter(state=Event.State.DRAFT).order_by("-created_at")[:20],
         "may_publish": members.is_host(member),
+        "invitations": invited.open_to(member)[:20],
+        "stopped_by": invited.stopped_by(member),
         "feed": request.build_absolute_uri(reverse("member_ics", args=[calendars.feed_token(member)])),
     }
     return render(request, "events/mine.html", context)
@@ -367,9 +370,14 @@ def event_shown(
     form: PartyForm | None,
     *,
     guest_form: GuestForm | None = None,
+    invitation: Invitation | None = None,
+    key: str = "",
     status: int = 200,
 ) -> HttpResponse:
-    """The page of an event with the form of a member (`form`), or of who has no account, as it was typed."""
+    """The page of an event with the form of a member (`form`), or of who has no account, as it was typed.
+
+    With the `key` of an `invitation` it is for who holds the mail, whoever is signed in.
+    """
     reader = reader_of(request)
     profile = members.profile_of(reader) if reader else None
     mine = seats.mine_of(reader, [event]).get(event.pk)
@@ -388,6 +396,8 @@ def event_shown(
         "mine_attendees": mine.live if mine else [],
         "form": form,
         "guest_form": guest_form or GuestForm(event=event),
+        "invitation": invitation or (None if mine else invited.to_event(reader, event)),
+        "key": key,
         "partners": event.partner_centres.all(),
         "hosts": cohosts.hosts_of(event),
         "runs": standing.runs,

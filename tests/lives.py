@@ -17,7 +17,19 @@ from community import audit, households, personal_fields, privacy, sign_ins
 from community.models import Circle, CircleMembership, Consent, Export, Member, Role
 from config.models import IdempotentAnswer
 from events import gates, hosting
-from events.models import Answers, CoHost, DoorHelper, Event, Gate, GatePairing, PartnerCalendar, Scan, Series
+from events.models import (
+    Answers,
+    CoHost,
+    DoorHelper,
+    Event,
+    Gate,
+    GatePairing,
+    Invitation,
+    InvitationStop,
+    PartnerCalendar,
+    Scan,
+    Series,
+)
 from events.registration import Person, register
 from realtime import blocks, chat, clock, direct, keys, notify, reports, rooms
 from realtime.models import Mail, Showing
@@ -146,6 +158,8 @@ def _events(member: Member, circle: Circle) -> Event:
     )
     DoorHelper.objects.create(event=event, member=member, named_by=member)
     CoHost.objects.create(event=make_event(), member=member)
+    Invitation.objects.create(event=make_event(), member=member, via="circle")
+    InvitationStop.objects.create(centre=event.centre, member=member)
     _called_off(member)
     gates.pair(member, event.pk)
     return event

@@ -47,6 +47,7 @@ from events.desk_views import AddressForm, CalendarForm, GrantForm, NewerFileFor
 from events.door_views import HelperForm
 from events.forms import CallOffForm, GuestForm, LetterForm, OthersForm, PartyForm, SearchForm
 from events.host_forms import EventForm
+from events.invitation_views import InvitationForm
 from events.question_forms import AnswersForm, QuestionRow
 from events.when_form import RuleForm, WhenForm
 from realtime import chat, ids
@@ -238,6 +239,7 @@ def form_makers(region: Region) -> dict[type, Any]:
             WhenForm,
             RuleForm,
             HelperForm,
+            InvitationForm,
             SearchForm,
             CirclesFilter,
             KeyForm,
