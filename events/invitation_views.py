@@ -206,7 +206,7 @@ def _event_of(request: HttpRequest, row: Invitation, key: str) -> HttpResponse:
     reader = reader_of(request)
     if reader is not None and Event.objects.visible_to(reader).filter(pk=row.event_id).exists():
         return redirect(row.event)
-    return event_shown(request, row.event, None, guest_form=_guest_form(row), invitation=row, key=key)
+    return event_shown(request, row.event, None, guest_form=_guest_form(row), by_key=(row, key))
 
 
 def _guest_form(row: Invitation, data: Any = None) -> GuestForm:
@@ -227,7 +227,7 @@ def _come(request: HttpRequest, row: Invitation, key: str) -> HttpResponse:
             put(form, refused, {"party": "guests"})
         else:
             return redirect(guest_url(made))
-    return event_shown(request, row.event, None, guest_form=form, invitation=row, key=key, status=status)
+    return event_shown(request, row.event, None, guest_form=form, by_key=(row, key), status=status)
 
 
 @login_required

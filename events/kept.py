@@ -19,6 +19,7 @@ from events.models import (
     Event,
     Gate,
     GatePairing,
+    Inquiry,
     Invitation,
     InvitationStop,
     PartnerCalendar,
@@ -49,6 +50,17 @@ ANSWERS = Purpose(
     _("Until %(days)d days after the event, or until you cancel"),
     privacy.ANSWERS_KEPT,
     privacy.forget_answers,
+)
+ASKED = Purpose(
+    _("What you ask the host of an event, and the answer"),
+    _("So that you know before you come; where the host answers everybody, without your name"),
+    Basis.CONTRACT,
+    _(
+        "You; who hosts the event and its staff; everybody who sees it, without your name, what the host publishes"
+    ),
+    _("Until %(days)d days after the event"),
+    privacy.INQUIRIES_KEPT,
+    privacy.forget_inquiries,
 )
 INVITED = Purpose(
     _("That somebody invited you to an event, and what you answered"),
@@ -103,7 +115,7 @@ def _reaches(pk: int) -> Q:
     return Q(member=pk) | Q(email__in=known.values("low"))
 
 
-in_order(2, PARTIES, ANSWERS, INVITED, STOPPED, DOOR, GATES, HOSTING)
+in_order(2, PARTIES, ANSWERS, ASKED, INVITED, STOPPED, DOOR, GATES, HOSTING)
 add(
     table(
         Registration,
@@ -192,6 +204,16 @@ add(
         {KEY: "id", LINK: "event series member named_by", HOSTING: "named_at"},
         lambda pk: CoHost.objects.filter(member=pk),
         {"event": "event__title", "meetup": "series__title"},
+    ),
+    table(
+        Inquiry,
+        {
+            KEY: "id",
+            LINK: "event member answered_by",
+            ASKED: "text language asked_at answer answer_language answered_at is_public",
+        },
+        lambda pk: Inquiry.objects.filter(member=pk),
+        {"event": "event__title", "answered_by": "answered_by__display_name"},
     ),
     table(
         Invitation,

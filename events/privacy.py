@@ -21,6 +21,7 @@ from events.models import (
     Event,
     Gate,
     GatePairing,
+    Inquiry,
     Invitation,
     InvitationStop,
     PartnerCalendar,
@@ -34,6 +35,7 @@ from realtime.ids import encode
 NAMES_KEPT = timedelta(days=365)
 ANSWERS_KEPT = timedelta(days=14)
 INVITATIONS_KEPT = timedelta(days=14)
+INQUIRIES_KEPT = timedelta(days=14)
 PAIRING_KEPT = timedelta(days=1)
 PASSES_ON = gettext_lazy("The manager of its centre becomes its host.")
 STAYS = gettext_lazy("Who hosts it with you becomes its host.")
@@ -92,6 +94,13 @@ def forget_invitations() -> int:
     since = clock.now() - INVITATIONS_KEPT
     past = Event.objects.filter(Q(ends_at__lt=since) | Q(ends_at=None, starts_at__lt=since)).values("pk")
     return Invitation.objects.filter(event__in=past).delete()[0]
+
+
+def forget_inquiries() -> int:
+    """The sweep: 14 days after an event nothing is left of what was asked about it. Returns how many questions."""
+    since = clock.now() - INQUIRIES_KEPT
+    past = Event.objects.filter(Q(ends_at__lt=since) | Q(ends_at=None, starts_at__lt=since)).values("pk")
+    return Inquiry.objects.filter(event__in=past).delete()[0]
 
 
 def forget_pairings() -> int:

@@ -8,12 +8,13 @@ from events import (
     desk_urls,
     door_urls,
     host_views,
+    inquiry_views,
     invitation_views,
     moving_views,
     party_views,
     views,
 )
-from events.api import gatherings, invitations, parties
+from events.api import gatherings, inquiries, invitations, parties
 
 urlpatterns = [
     path("events/", views.event_list, name="events"),
@@ -31,6 +32,9 @@ urlpatterns = [
     path("events/<id:pk>/register/", views.event_register, name="event_register"),
     path("events/<id:pk>/guest/", party_views.event_guest, name="event_guest"),
     path("events/<id:pk>/invitations/", invitation_views.event_invitations, name="event_invitations"),
+    path("events/<id:pk>/ask/", inquiry_views.event_ask, name="event_ask"),
+    path("events/<id:pk>/questions/", inquiry_views.event_inquiries, name="event_inquiries"),
+    path("questions/<id:pk>/withdraw/", inquiry_views.inquiry_withdraw, name="inquiry_withdraw"),
     path("invitations/allow/", invitation_views.invitations_allow, name="invitations_allow"),
     path("invitations/<id:pk>/", invitation_views.invitation, name="invitation"),
     path("registrations/<id:pk>/guest/", party_views.registration_guest, name="registration_guest"),
@@ -64,6 +68,9 @@ api = [
         invitations.EventInvitationsAgain.as_view(),
         name="api_event_invitations_again",
     ),
+    path("events/<id:pk>/inquiries/", inquiries.EventInquiries.as_view(), name="api_event_inquiries"),
+    path("inquiries/<id:pk>/", inquiries.InquiryDetail.as_view(), name="api_inquiry"),
+    path("inquiries/<id:pk>/answer/", inquiries.InquiryReply.as_view(), name="api_inquiry_answer"),
     path("invitations/", invitations.InvitationList.as_view(), name="api_invitations"),
     path("invitations/<id:pk>/", invitations.InvitationDetail.as_view(), name="api_invitation"),
     path(

@@ -25,6 +25,7 @@ from events import (
     calendars,
     cohosts,
     host_needs,
+    inquiries,
     invited,
     months,
     questions,
@@ -36,7 +37,7 @@ from events import (
     waiting,
 )
 from events.access import event_for, registration_for, standing_at
-from events.forms import GuestForm, PartyForm, SearchForm, today
+from events.forms import AskForm, GuestForm, PartyForm, SearchForm, today
 from events.models import Attendee, Event, Invitation, PartnerDate, Registration
 from events.models.event import EventQuerySet, hosted_by, totals_of_events
 from events.models.registration import LIVE
@@ -131,7 +132,7 @@ def event_page(request: HttpRequest, pk: int) -> HttpResponse:
     """Everything needed to decide, and the party ready to be sent."""
     reader = reader_of(request)
     event = event_for(reader, pk)
-    return event_shown(request, event, _party_form(reader, event) if reader else None)
+    return event_shown(request, event, party_form(reader, event) if reader else None)
 
 
 @require_GET
@@ -152,7 +153,7 @@ def event_register(request: HttpRequest, pk: int) -> HttpResponse:
     event = event_for(reader, pk)
     if reader is None:
         return redirect(f"{reverse('account_login')}?{urlencode({'next': event.get_absolute_url()})}")
-    form = _party_form(reader, event, request.POST)
+    form = party_form(reader, event, request.POST)
     status = 422
     if form.is_valid():
         try:
@@ -178,7 +179,7 @@ def event_register(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @require_GET
 def my_events(request: HttpRequest) -> HttpResponse:
-    """What I come to, what I am invited to and what I host. At most fifteen queries for any number."""
+    """What I come to, what I am invited to and what I host. At most sixteen queries for any number."""
     member = member_of(request)
     by_me = Registration.objects.filter(member=member).values("pk")
     named = Attendee.objects.filter(member=member, is_live=True).values("registration")
@@ -358,7 +359,8 @@ def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 1
 
 
-def _party_form(member: Member, event: Event, data: Any = None) -> PartyForm:
+def party_form(member: Member, event: Event, data: Any = None) -> PartyForm:
+    """The form of the member's party, their household chosen as it usually comes. Two queries."""
     adults, children = households.live_with(member)
     initial = PartyForm.initial_for(event, adults, children)
     return PartyForm(data, initial=initial, member=member, adults=adults, children=children, event=event)
@@ -370,20 +372,22 @@ def event_shown(
     form: PartyForm | None,
     *,
     guest_form: GuestForm | None = None,
-    invitation: Invitation | None = None,
-    key: str = "",
+    ask_form: AskForm | None = None,
+    by_key: tuple[Invitation, str] | None = None,
     status: int = 200,
 ) -> HttpResponse:
     """The page of an event with the form of a member (`form`), or of who has no account, as it was typed.
 
-    With the `key` of an `invitation` it is for who holds the mail, whoever is signed in.
+    With an invitation and the key of its mail (`by_key`) it is for who holds the mail, whoever is signed in.
     """
+    invitation, key = by_key or (None, "")
     reader = reader_of(request)
     profile = members.profile_of(reader) if reader else None
     mine = seats.mine_of(reader, [event]).get(event.pk)
     standing = standing_at(reader, event)
     prefetch_related_objects([event], totals_of_events())
     places = seats.places_of([event])[event.pk]
+    asked = list(inquiries.shown_to(reader, event, runs=standing.runs))
     context = {
         "nav": "events",
         "event": event,
@@ -398,6 +402,10 @@ def event_shown(
         "guest_form": guest_form or GuestForm(event=event),
         "invitation": invitation or (None if mine else invited.to_event(reader, event)),
         "key": key,
+        "inquiries": asked,
+        "asked": sum(one.answered_at is None for one in asked),
+        "takes_questions": inquiries.takes_questions(event) and not key,
+        "ask_form": ask_form or AskForm(),
         "partners": event.partner_centres.all(),
         "hosts": cohosts.hosts_of(event),
         "runs": standing.runs,

@@ -12,7 +12,7 @@ from django.test import Client
 
 from community import sign_ins
 from community.models import CircleMembership, Export, HouseholdInvitation, Member, Role
-from events import calendars, gates, hosting, invited, inviting, partners
+from events import calendars, gates, hosting, inquiries, invited, inviting, partners
 from events.models import DoorHelper, Event
 from events.registration import Person, register
 from realtime import chat, clock, direct, reports
@@ -125,6 +125,10 @@ def _bodies(people: dict[str, Member]) -> dict[str, dict[str, Any]]:
         "POST /api/v1/reports/": {"room": "{room}", "member": "{fellow}", "reason": "rude"},
         "POST /events/{event}/guests/helpers/": {"who": people["member"].email},
         "POST /events/{event}/hosts/": {"who": people["member"].email},
+        "POST /events/{event}/ask/": {"text": "May I bring a pram?"},
+        "POST /events/{event}/questions/": {"do": "answer:{inquiry}", "{inquiry}-text": "Yes"},
+        "POST /api/v1/events/{event}/inquiries/": {"text": "May I bring a pram?"},
+        "PUT /api/v1/inquiries/{inquiry}/answer/": {"text": "Yes"},
         "POST /events/{event}/invitations/": {"emails": "bo@example.org"},
         "POST /invitations/{asked}/": {"do": "decline"},
         "POST /api/v1/events/{event}/invitations/": {"emails": ["bo@example.org"]},
@@ -176,6 +180,7 @@ def _gatherings(people: dict[str, Member], centre: Any) -> dict[str, str]:
         "series": meetup.public_id,
         "registration": registration.public_id,
         "gate": gate.public_id,
+        "inquiry": inquiries.ask(guest, event.pk, "Is there parking?").public_id,
         "asked": _asked(event, guest),
         "home": centre.public_id,
         "token": calendars.feed_token(guest),

@@ -24,6 +24,7 @@ from events.models import (
     Event,
     Gate,
     GatePairing,
+    Inquiry,
     Invitation,
     InvitationStop,
     PartnerCalendar,
@@ -45,7 +46,7 @@ from tests.factories import (
 )
 
 # Words the program writes and reads: a mark in their place would be no language, no zone, no reason.
-READ_BY_PROGRAM = {"language", "about_language", "time_zone", "reason", "mention.name"}
+READ_BY_PROGRAM = {"language", "about_language", "answer_language", "time_zone", "reason", "mention.name"}
 
 
 @dataclass
@@ -158,6 +159,16 @@ def _events(member: Member, circle: Circle) -> Event:
     )
     DoorHelper.objects.create(event=event, member=member, named_by=member)
     CoHost.objects.create(event=make_event(), member=member)
+    Inquiry.objects.create(
+        event=make_event(),
+        member=member,
+        text="A pram?",
+        language="en",
+        answer="Yes",
+        answer_language="en",
+        answered_at=clock.now(),
+        is_public=True,
+    )
     Invitation.objects.create(event=make_event(), member=member, via="circle")
     InvitationStop.objects.create(centre=event.centre, member=member)
     _called_off(member)

@@ -11,8 +11,8 @@ from django.db import connection
 from community import exports
 from community.models import Centre, Circle, Export, Interest, Member, Place
 from community.sign_ins import issue_token
-from events import gates, hosting, invited, inviting, partners
-from events.models import Event, Gate, Invitation, PartnerCalendar, Registration, Series
+from events import gates, hosting, inquiries, invited, inviting, partners
+from events.models import Event, Gate, Inquiry, Invitation, PartnerCalendar, Registration, Series
 from events.registration import Person, cancel, register
 from events.tickets import code_of
 from realtime import blocks, chat, clock, direct, reports
@@ -53,6 +53,7 @@ class Region:
     gate: Gate
     calendar: PartnerCalendar
     invitation: Invitation
+    inquiry: Inquiry
     export: Export
     asked: TalkRequest
     report: Report
@@ -74,6 +75,8 @@ class Region:
             "blocks": self.report.about_id,
             "reports": self.report.pk,
             "invitations": self.invitation.pk,
+            "inquiries": self.inquiry.pk,
+            "questions": self.inquiry.pk,
             "invitation-stops": self.centre.pk,
         }
 
@@ -188,6 +191,7 @@ def make_region() -> Region:
         gate=gate,
         calendar=partners.add(manager, centre, {"name": "Library", "language": "en"}, FILE),
         invitation=Invitation.objects.get(),
+        inquiry=inquiries.ask(member, events[0].pk, "May I bring a pram?"),
         export=export,
         asked=TalkRequest.objects.get(asker=lena),
         report=report,

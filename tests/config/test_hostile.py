@@ -45,7 +45,16 @@ from events import hosting, imports
 from events.cohost_views import CoHostForm
 from events.desk_views import AddressForm, CalendarForm, GrantForm, NewerFileForm
 from events.door_views import HelperForm
-from events.forms import CallOffForm, GuestForm, LetterForm, OthersForm, PartyForm, SearchForm
+from events.forms import (
+    AnswerForm,
+    AskForm,
+    CallOffForm,
+    GuestForm,
+    LetterForm,
+    OthersForm,
+    PartyForm,
+    SearchForm,
+)
 from events.host_forms import EventForm
 from events.invitation_views import InvitationForm
 from events.question_forms import AnswersForm, QuestionRow
@@ -230,6 +239,8 @@ def form_makers(region: Region) -> dict[type, Any]:
             ChildForm,
             CircleForm,
             CallOffForm,
+            AnswerForm,
+            AskForm,
             CoHostForm,
             LetterForm,
             GuestForm,

@@ -24,9 +24,9 @@ from community.models import (
 from community.personal_fields import Purpose
 from config import kept as roof
 from config.models import IdempotentAnswer
-from events import gates, inviting
+from events import gates, inquiries, inviting
 from events import kept as events_kept
-from events.models import Answers, Attendee, Event, GatePairing, Invitation
+from events.models import Answers, Attendee, Event, GatePairing, Inquiry, Invitation
 from events.questions import Given
 from events.registration import Person, register
 from realtime import clock as our_clock
@@ -145,6 +145,12 @@ EACH = [
         _past_day(),
     ),
     Kept(events_kept.ANSWERS, _answered, Answers.objects.count, _past_day()),
+    Kept(
+        events_kept.ASKED,
+        lambda: inquiries.ask(make_member(), make_event().pk, "A pram?"),
+        Inquiry.objects.count,
+        _past_day(),
+    ),
     Kept(events_kept.INVITED, _invited, Invitation.objects.count, _past_day()),
     Kept(
         events_kept.GATES,

@@ -20,6 +20,7 @@ from events import (
     desk,
     guests,
     hosting,
+    inquiries,
     invited,
     inviting,
     letters,
@@ -104,6 +105,7 @@ def every_mail() -> None:
     growing()
     reminded()
     asked_to_come()
+    asked_something()
     without_account()
     other = register(make_member(), make_event(host=host).pk, [ME])
     moving.move(host, other.pk, make_event(host=host).pk)
@@ -170,6 +172,13 @@ def asked_to_come() -> None:
     invited.send_due()
     inviting.ask_again(event.host, event.pk)
     invited.send_due()
+
+
+def asked_something() -> None:
+    """The host is asked, and answers everybody."""
+    event = make_event()
+    row = inquiries.ask(make_member(), event.pk, "May I bring a pram?")
+    inquiries.answer(event.host, row.pk, "Yes", public=True)
 
 
 def without_account() -> None:
