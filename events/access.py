@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from django.db.models import Exists, Q, QuerySet
 
 from community.models import Member
-from events.models import CoHost, DoorHelper, Event, Registration, Series
+from events.models import CoHost, DoorHelper, Event, Inquiry, Invitation, Registration, Series
 from events.models.event import at_desk_of, run_by
+from events.models.invitation import theirs
 from realtime import keys
 from realtime.ids import decode
 from realtime.models import Participant
@@ -56,6 +57,41 @@ def registration_for(member: Member, registration_id: int, *, lock: bool = False
     ):
         return registration
     raise Registration.DoesNotExist
+
+
+def invitation_for(member: Member, invitation_id: int) -> Invitation:
+    """The invitation that reaches the member and stands. Raises Invitation.DoesNotExist. One query."""
+    rows = Invitation.objects.standing().exclude(event__state=Event.State.DRAFT)
+    return (
+        rows.select_related("event__centre", "event__host", "member")
+        .filter(theirs(member))
+        .get(pk=invitation_id)
+    )
+
+
+def run_invitation_for(member: Member, invitation_id: int) -> Invitation:
+    """The invitation to an event the member runs. Raises Invitation.DoesNotExist. Two queries at most."""
+    row = Invitation.objects.select_related("event").get(pk=invitation_id)
+    if not may_run(member, row.event):
+        raise Invitation.DoesNotExist
+    return row
+
+
+def inquiry_for(member: Member, inquiry_id: int, *, lock: bool = False) -> Inquiry:
+    """The question, if the member may read it: their own, one to an event they run, or one that is published where they see it.
+
+    Raises Inquiry.DoesNotExist. Three queries at most; with `lock` its row stays locked until the transaction ends.
+    """
+    rows = Inquiry.objects.select_related("event__centre", "event__host", "member", "answered_by")
+    row = (rows.select_for_update(of=("self",)) if lock else rows).get(pk=inquiry_id)
+    if row.member_id == member.pk:
+        return row
+    hears = Inquiry.objects.heard_by(member).filter(pk=row.pk)
+    if may_run(member, row.event) and (row.is_public or hears.exists()):
+        return row
+    if row.is_public and Event.objects.visible_to(member).filter(pk=row.event_id).exists():
+        return row
+    raise Inquiry.DoesNotExist
 
 
 def series_for(member: Member, series_id: int, *, lock: bool = False) -> Series:

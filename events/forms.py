@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from community import places
 from community.models import Child, Interest, Member, Place, PlaceName
 from community.models.places import fold
-from events import ages, letters
+from events import ages, inquiries, letters
 from events.models import Attendee, Event, Registration
 from events.models.event import EventQuerySet
 from events.models.registration import Guest
@@ -456,6 +456,28 @@ class LetterForm(forms.Form):
         label=gettext_lazy("Your letter"), max_length=letters.MAX_TEXT, widget=forms.Textarea({"rows": 5})
     )
     key = forms.UUIDField(widget=forms.HiddenInput)
+
+
+class AskForm(forms.Form):
+    """A question to who runs an event."""
+
+    text = forms.CharField(
+        label=gettext_lazy("Your question"),
+        max_length=inquiries.MAX_TEXT,
+        widget=forms.Textarea({"rows": 2}),
+        help_text=gettext_lazy(
+            "The host may answer you alone, or everybody: then it stands here without your name."
+        ),
+    )
+
+
+class AnswerForm(forms.Form):
+    """An answer of who runs an event."""
+
+    text = forms.CharField(
+        label=gettext_lazy("Your answer"), max_length=inquiries.MAX_ANSWER, widget=forms.Textarea({"rows": 3})
+    )
+    public = forms.BooleanField(label=gettext_lazy("For everybody, on the event's page"), required=False)
 
 
 class CallOffForm(forms.Form):

@@ -67,16 +67,8 @@ def ask(
     too_fast, or with errors of `party`. Whatever the address is, the answer is the same. Asked twice, it is one party.
     """
     event = event_for(None, event_id, lock=True)
-    must_be_open(event)
-    people = _party(event, guest, others, ticket)
-    questions.checked(event, given)
-    n, needed, waiting = len(people), pools.need(event, people), people_waiting(event)
-    left = event.total.left if event.total else None
-    fits = not is_behind(event, needed, waiting) and not pools.lacking(event, needed)
-    if not (fits or event.waiting_list or event.by_approval):
-        raise no_room(event, needed, waiting)
-    pending = event.registrations.filter(state=State.UNCONFIRMED)
-    if pending.count() >= AT_ONCE:
+    people = _checked(event, guest, others, given, ticket)
+    if event.registrations.filter(state=State.UNCONFIRMED).count() >= AT_ONCE:
         raise ValidationError(
             _("A lot of people ask at this moment. Try again in a few minutes."), code="too_fast"
         )
@@ -88,17 +80,60 @@ def ask(
     if known is not None:
         _send_again(event, known, again)
         return
+    row = _written(event, guest, people, given)
+    tell(row, "guest_confirm", calendar="", again=again)
+    announce(event)
+
+
+def come(
+    event: Event,
+    guest: Guest,
+    others: Sequence[str | Person] = (),
+    given: Given = NOTHING,
+    ticket: str = "",
+) -> Registration:
+    """A party of a guest whose address is known to be theirs: as `ask` and `confirm` in one, whoever may see the event.
+    Event locked.
+
+    Who has a party there gets it as it is. Raises ValidationError as `ask` and `confirm`, but not too_fast.
+    """
+    row = event.registrations.live().filter(guest_email=guest.email).first()
+    if row is None:
+        row = _written(event, guest, _checked(event, guest, others, given, ticket), given)
+    row.event = event
+    return _confirmed(row) if row.state == State.UNCONFIRMED else row
+
+
+def _checked(
+    event: Event, guest: Guest, others: Sequence[str | Person], given: Given, ticket: str
+) -> list[Person]:
+    """The party, if it may ask: it is open, and there is room or a line. Raises ValidationError as `ask`."""
+    must_be_open(event)
+    people = _party(event, guest, others, ticket)
+    questions.checked(event, given)
+    needed, waiting = pools.need(event, people), people_waiting(event)
+    fits = not is_behind(event, needed, waiting) and not pools.lacking(event, needed)
+    if not (fits or event.waiting_list or event.by_approval):
+        raise no_room(event, needed, waiting)
+    return people
+
+
+def _written(event: Event, guest: Guest, people: Sequence[Person], given: Given) -> Registration:
+    """The party as it is before its address is confirmed: it holds places if there are some to hold."""
+    n, needed, left = len(people), pools.need(event, people), event.total.left if event.total else None
     row = Registration(
         event=event,
-        guest_email=email,
+        guest_email=guest.email.strip().lower(),
         guest_name=people[0].name,
         language=guest.language,
         state=State.UNCONFIRMED,
         party_size=n,
         next_slot=n,
     )
-    held = pending.filter(queued_at=None).aggregate(n=Sum("party_size"))["n"] or 0
+    pending = event.registrations.filter(state=State.UNCONFIRMED, queued_at=None)
+    held = pending.aggregate(n=Sum("party_size"))["n"] or 0
     may_hold = left is None or held + n <= max(1, (event.capacity or 0) // SHARE)
+    fits = not is_behind(event, needed) and not pools.lacking(event, needed)
     holds = fits and may_hold and not event.by_approval and pools.take(event, needed)
     row.queued_at = None if holds else clock.now()
     row.save(force_insert=True)
@@ -106,8 +141,7 @@ def ask(
     questions.keep(row, given)
     if holds:
         pools.claim(row)
-    tell(row, "guest_confirm", calendar="", again=again)
-    announce(event)
+    return row
 
 
 @transaction.atomic
@@ -156,9 +190,12 @@ def confirm(registration_id: int, secret: str) -> Registration:
     full (nothing was held, and it became full meanwhile), closed, too_late.
     """
     row = _locked(registration_id, secret)
+    return _confirmed(row) if row.state == State.UNCONFIRMED else row
+
+
+def _confirmed(row: Registration) -> Registration:
+    """As `confirm`, of a party that is not confirmed yet. Event locked."""
     event = row.event
-    if row.state != State.UNCONFIRMED:
-        return row
     must_take_place(event)
     needed, held = pools.need_of(row), row.has_places
     row.queued_at = None

@@ -145,6 +145,7 @@ class EventForm(WhenForm):
             ("members", gettext_lazy("Members")),
             ("circle", gettext_lazy("One circle")),
             ("centre", gettext_lazy("Members of the centre")),
+            ("invited", gettext_lazy("Only those who are invited")),
         ],
         initial="public",
     )

@@ -11,7 +11,7 @@ from django.utils.translation import ngettext
 
 from community.models import Member
 from events.desk import Need, of_events
-from events.models import CallOff, Event, Registration
+from events.models import CallOff, Event, Inquiry, Registration
 from events.models.event import hosted_by
 from realtime import clock
 
@@ -20,11 +20,12 @@ DRAFT_SOON = timedelta(days=14)
 
 
 def needs(member: Member) -> list[Need]:
-    """Offers to answer, parties that ask, call-offs that can still be undone, events of the next days and drafts. Five queries,
+    """Offers to answer, parties that ask, questions, call-offs that can still be undone, events of the next days and drafts. Six queries,
     whatever the size.
     """
     hosted = Event.objects.filter(hosted_by(member))
-    found = [*_offers(member), *_asking(hosted), *_call_offs(member), *of_events(hosted), *_drafts(member)]
+    found = [*_offers(member), *_asking(hosted), *_inquiries(member, hosted), *_call_offs(member)]
+    found += [*of_events(hosted), *_drafts(member)]
     return sorted(found, key=lambda need: -need.urgency)[:MOST]
 
 
@@ -56,6 +57,26 @@ def _asking(hosted: QuerySet[Event]) -> list[Need]:
             row["event__title"],
             ngettext("%(n)d party asks to come.", "%(n)d parties ask to come.", row["n"]) % {"n": row["n"]},
             f"{reverse('guests', args=[row['event']])}#ask",
+        )
+        for row in rows[:MOST]
+    ]
+
+
+def _inquiries(member: Member, hosted: QuerySet[Event]) -> list[Need]:
+    coming = hosted.filter(state=Event.State.PUBLISHED, starts_at__gt=clock.now())
+    asked = Inquiry.objects.unanswered().heard_by(member).filter(event__in=coming.values("pk"))
+    rows = (
+        asked.values("event", "event__title").annotate(n=Count("pk"), first=Min("asked_at")).order_by("first")
+    )
+    return [
+        Need(
+            90,
+            row["event__title"],
+            ngettext(
+                "%(n)d question waits for your answer.", "%(n)d questions wait for your answer.", row["n"]
+            )
+            % {"n": row["n"]},
+            reverse("event_inquiries", args=[row["event"]]),
         )
         for row in rows[:MOST]
     ]

@@ -16,7 +16,18 @@ from django.utils.translation import gettext_lazy
 
 from community import members
 from community.models import Centre, Circle, CircleMembership, Interest, Member, Place, Profile, Role
-from events import calendars, guests, pools, questions, registration, reminding, series, ticket_types, undoing
+from events import (
+    calendars,
+    guests,
+    inviting,
+    pools,
+    questions,
+    registration,
+    reminding,
+    series,
+    ticket_types,
+    undoing,
+)
 from events.access import event_for, may_lead, may_run
 from events.holidays import COUNTRIES
 from events.models import Event, Pool, Registration, Series
@@ -295,6 +306,8 @@ def apply(event: Event, changes: Plan, member: Member) -> list[Change]:
     ]
     if before["starts_at"] != now["starts_at"]:
         reminding.take_back(event)
+    if told:
+        inviting.take_back(event)
     event.sequence += bool(told)
     event.save()
     link(event, changes)
@@ -319,6 +332,7 @@ def strike(event: Event, reason: str, *, may_undo: bool = False) -> None:
     event.updated_at = clock.now()
     event.save(update_fields=["state", "cancel_reason", "version", "sequence", "updated_at"])
     reminding.take_back(event)
+    inviting.take_back(event)
     guests.forget_unconfirmed(event)
     rows = list(event.registrations.live().select_related("member").order_by("pk"))
     for row in rows:

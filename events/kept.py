@@ -1,6 +1,8 @@
 """What is kept about members on this floor: declared for the privacy page, the export and the sweeps."""
 
+from allauth.account.models import EmailAddress
 from django.db.models import Q
+from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
 from community.personal_fields import ONLY_YOU, WITH_ACCOUNT, Basis, Neutral, Purpose, add, in_order, table
@@ -17,6 +19,9 @@ from events.models import (
     Event,
     Gate,
     GatePairing,
+    Inquiry,
+    Invitation,
+    InvitationStop,
     PartnerCalendar,
     PartnerDate,
     Pool,
@@ -45,6 +50,33 @@ ANSWERS = Purpose(
     _("Until %(days)d days after the event, or until you cancel"),
     privacy.ANSWERS_KEPT,
     privacy.forget_answers,
+)
+ASKED = Purpose(
+    _("What you ask the host of an event, and the answer"),
+    _("So that you know before you come; where the host answers everybody, without your name"),
+    Basis.CONTRACT,
+    _(
+        "You; who hosts the event and its staff; everybody who sees it, without your name, what the host publishes"
+    ),
+    _("Until %(days)d days after the event"),
+    privacy.INQUIRIES_KEPT,
+    privacy.forget_inquiries,
+)
+INVITED = Purpose(
+    _("That somebody invited you to an event, and what you answered"),
+    _("To ask you once and let you in, also where only those come who are invited"),
+    Basis.INTEREST,
+    _("You; who hosts the event and its staff; your address only who wrote it down"),
+    _("Until %(days)d days after the event"),
+    privacy.INVITATIONS_KEPT,
+    privacy.forget_invitations,
+)
+STOPPED = Purpose(
+    _("Centres that may not invite you any more"),
+    _("So that none of their events asks you again"),
+    Basis.INTEREST,
+    ONLY_YOU,
+    _("Until you allow it again, or leave"),
 )
 DOOR = Purpose(
     _("Scans of your ticket, and those you made as a helper"),
@@ -76,7 +108,14 @@ DETAILS = (
     " opens_before closes_before fixed_before questions ticket_types asks_again"
 )
 
-in_order(2, PARTIES, ANSWERS, DOOR, GATES, HOSTING)
+
+def _reaches(pk: int) -> Q:
+    """What names a member, or an address that is known to be theirs."""
+    known = EmailAddress.objects.filter(user=pk, verified=True).annotate(low=Lower("email"))
+    return Q(member=pk) | Q(email__in=known.values("low"))
+
+
+in_order(2, PARTIES, ANSWERS, ASKED, INVITED, STOPPED, DOOR, GATES, HOSTING)
 add(
     table(
         Registration,
@@ -170,6 +209,33 @@ add(
         {KEY: "id", LINK: "event series member named_by", HOSTING: "named_at"},
         lambda pk: CoHost.objects.filter(member=pk),
         {"event": "event__title", "meetup": "series__title"},
+    ),
+    table(
+        Inquiry,
+        {
+            KEY: "id",
+            LINK: "event member answered_by",
+            ASKED: "text language asked_at answer answer_language answered_at is_public",
+        },
+        lambda pk: Inquiry.objects.filter(member=pk),
+        {"event": "event__title", "answered_by": "answered_by__display_name"},
+    ),
+    table(
+        Invitation,
+        {
+            KEY: "id",
+            LINK: "event member invited_by",
+            COUNT: "mail_at",
+            INVITED: "email name language via invited_at mailed_at again_at declined_at withdrawn_at",
+        },
+        lambda pk: Invitation.objects.filter(_reaches(pk)),
+        {"event": "event__title", "invited_by": "invited_by__display_name"},
+    ),
+    table(
+        InvitationStop,
+        {KEY: "id", LINK: "centre member", STOPPED: "email since"},
+        lambda pk: InvitationStop.objects.filter(_reaches(pk)),
+        {"centre": "centre__name"},
     ),
     table(Event.partner_centres.through, {KEY: "id", LINK: "event centre"}),
     table(Event.interests.through, {KEY: "id", LINK: "event interest"}),

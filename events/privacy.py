@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -20,6 +21,9 @@ from events.models import (
     Event,
     Gate,
     GatePairing,
+    Inquiry,
+    Invitation,
+    InvitationStop,
     PartnerCalendar,
     Registration,
     Series,
@@ -30,6 +34,8 @@ from realtime.ids import encode
 
 NAMES_KEPT = timedelta(days=365)
 ANSWERS_KEPT = timedelta(days=14)
+INVITATIONS_KEPT = timedelta(days=14)
+INQUIRIES_KEPT = timedelta(days=14)
 PAIRING_KEPT = timedelta(days=1)
 PASSES_ON = gettext_lazy("The manager of its centre becomes its host.")
 STAYS = gettext_lazy("Who hosts it with you becomes its host.")
@@ -59,6 +65,7 @@ def forget(member: Member) -> None:
     """A member goes for good: their places are free, their names gone, their events somebody else's. Idempotent."""
     _give_back(member)
     guests.forget(member.email)
+    _forget_invitations(member)
     _hand_on(member)
     with transaction.atomic():
         _make_nameless(member)
@@ -80,6 +87,20 @@ def forget_answers() -> int:
     since = clock.now() - ANSWERS_KEPT
     past = Event.objects.filter(Q(ends_at__lt=since) | Q(ends_at=None, starts_at__lt=since)).values("pk")
     return Answers.objects.filter(registration__event__in=past).delete()[0]
+
+
+def forget_invitations() -> int:
+    """The sweep: 14 days after an event nobody is left of whom it invited, and no address. Returns how many."""
+    since = clock.now() - INVITATIONS_KEPT
+    past = Event.objects.filter(Q(ends_at__lt=since) | Q(ends_at=None, starts_at__lt=since)).values("pk")
+    return Invitation.objects.filter(event__in=past).delete()[0]
+
+
+def forget_inquiries() -> int:
+    """The sweep: 14 days after an event nothing is left of what was asked about it. Returns how many questions."""
+    since = clock.now() - INQUIRIES_KEPT
+    past = Event.objects.filter(Q(ends_at__lt=since) | Q(ends_at=None, starts_at__lt=since)).values("pk")
+    return Inquiry.objects.filter(event__in=past).delete()[0]
 
 
 def forget_pairings() -> int:
@@ -110,6 +131,17 @@ def _give_back(member: Member) -> None:
             registration.cancel(member, pk, late=True)
         except ValidationError:
             continue  # it is over, or they are in already: nothing to give back, only to be made nameless
+
+
+def _forget_invitations(member: Member) -> None:
+    """What was sent to the member or to an address of theirs; who is invited by them stays so, and hears nothing more of them."""
+    addresses = {member.email.lower()}
+    addresses |= {
+        email.lower() for email in EmailAddress.objects.filter(user=member).values_list("email", flat=True)
+    }
+    mine = Q(member=member) | Q(email__in=addresses)
+    Invitation.objects.filter(mine).delete()
+    InvitationStop.objects.filter(mine).delete()
 
 
 def _hand_on(member: Member) -> None:

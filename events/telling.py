@@ -20,6 +20,8 @@ from realtime import clock, keys, live, notify
 CANCEL, ANSWER = "registration.cancel", "registration.answer"  # what the key in a mail is good for
 STILL = "registration.still"  # yes or no to “still coming?”
 GUEST = "registration.guest"  # the same, any number of times: a guest has no other way in
+INVITED = "invitation"  # see the event, answer, come: any number of times, as long as the invitation stands
+INVITED_KINDS = ("event_invited", "event_invited_again")
 GUEST_READS = timedelta(days=1)  # after the event
 WITH_CANCEL_LINK = {
     "event_registered",
@@ -87,6 +89,10 @@ def tell(
         links = {
             "is_mine": is_mine,
             "registration_url": url,
+            # A guest sees no other page of an event that is not for everybody.
+            "event_url": url
+            if member is None and event.visibility != Event.Visibility.PUBLIC
+            else said["event_url"],
             "cancel_url": (_cancel_url(registration) if member else url) if may_cancel and is_mine else "",
             "still_url": (_still_url(registration) if member else url)
             if kind == "event_still" and is_mine

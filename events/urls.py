@@ -8,11 +8,13 @@ from events import (
     desk_urls,
     door_urls,
     host_views,
+    inquiry_views,
+    invitation_views,
     moving_views,
     party_views,
     views,
 )
-from events.api import gatherings, parties, turnouts
+from events.api import gatherings, inquiries, invitations, parties, turnouts
 
 urlpatterns = [
     path("events/", views.event_list, name="events"),
@@ -30,6 +32,12 @@ urlpatterns = [
     path("events/<id:pk>/register/", views.event_register, name="event_register"),
     path("events/<id:pk>/guest/", party_views.event_guest, name="event_guest"),
     path("events/<id:pk>/guest/again/", party_views.event_guest_again, name="event_guest_again"),
+    path("events/<id:pk>/invitations/", invitation_views.event_invitations, name="event_invitations"),
+    path("events/<id:pk>/ask/", inquiry_views.event_ask, name="event_ask"),
+    path("events/<id:pk>/questions/", inquiry_views.event_inquiries, name="event_inquiries"),
+    path("questions/<id:pk>/withdraw/", inquiry_views.inquiry_withdraw, name="inquiry_withdraw"),
+    path("invitations/allow/", invitation_views.invitations_allow, name="invitations_allow"),
+    path("invitations/<id:pk>/", invitation_views.invitation, name="invitation"),
     path("registrations/<id:pk>/guest/", party_views.registration_guest, name="registration_guest"),
     path("registrations/<id:pk>/", views.registration_page, name="registration"),
     path("registrations/<id:pk>/party/", views.registration_party, name="registration_party"),
@@ -61,6 +69,29 @@ api = [
     path("events/<id:pk>/guests/", parties.Guests.as_view(), name="api_guests"),
     path("events/<id:pk>/guests/again/", parties.GuestsAgain.as_view(), name="api_guests_again"),
     path("registrations/<id:pk>/still/", parties.StillComing.as_view(), name="api_still_coming"),
+    path("events/<id:pk>/invitations/", invitations.EventInvitations.as_view(), name="api_event_invitations"),
+    path(
+        "events/<id:pk>/invitations/again/",
+        invitations.EventInvitationsAgain.as_view(),
+        name="api_event_invitations_again",
+    ),
+    path("events/<id:pk>/inquiries/", inquiries.EventInquiries.as_view(), name="api_event_inquiries"),
+    path("inquiries/<id:pk>/", inquiries.InquiryDetail.as_view(), name="api_inquiry"),
+    path("inquiries/<id:pk>/answer/", inquiries.InquiryReply.as_view(), name="api_inquiry_answer"),
+    path("invitations/", invitations.InvitationList.as_view(), name="api_invitations"),
+    path("invitations/<id:pk>/", invitations.InvitationDetail.as_view(), name="api_invitation"),
+    path(
+        "invitations/<id:pk>/restore/",
+        invitations.InvitationRestore.as_view(),
+        name="api_invitation_restore",
+    ),
+    path(
+        "invitations/<id:pk>/decline/",
+        invitations.InvitationDecline.as_view(),
+        name="api_invitation_decline",
+    ),
+    path("invitation-stops/", invitations.StopList.as_view(), name="api_invitation_stops"),
+    path("invitation-stops/<id:pk>/", invitations.StopDetail.as_view(), name="api_invitation_stop"),
     path("registrations/<id:pk>/", parties.RegistrationDetail.as_view(), name="api_registration"),
     path("registrations/<id:pk>/move/", parties.RegistrationMove.as_view(), name="api_registration_move"),
     path("registrations/<id:pk>/accept/", parties.OfferAccept.as_view(), name="api_offer_accept"),

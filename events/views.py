@@ -26,6 +26,8 @@ from events import (
     calendars,
     cohosts,
     host_needs,
+    inquiries,
+    invited,
     months,
     questions,
     registration,
@@ -37,8 +39,8 @@ from events import (
     waiting,
 )
 from events.access import event_for, registration_for, standing_at
-from events.forms import ByNameForm, GuestForm, LinkForm, PartyForm, SearchForm, today
-from events.models import Attendee, Event, PartnerDate, Registration
+from events.forms import AskForm, ByNameForm, GuestForm, LinkForm, PartyForm, SearchForm, today
+from events.models import Attendee, Event, Invitation, PartnerDate, Registration
 from events.models.event import EventQuerySet, hosted_by, pools_of_events
 from events.models.registration import LIVE
 from realtime import clock
@@ -132,7 +134,7 @@ def event_page(request: HttpRequest, pk: int) -> HttpResponse:
     """Everything needed to decide, and the party ready to be sent."""
     reader = reader_of(request)
     event = event_for(reader, pk)
-    return event_shown(request, event, _party_form(reader, event) if reader else None)
+    return event_shown(request, event, party_form(reader, event) if reader else None)
 
 
 @require_GET
@@ -157,7 +159,7 @@ def event_register(request: HttpRequest, pk: int) -> HttpResponse:
     event = event_for(reader, pk)
     if reader is None:
         return redirect(f"{reverse('account_login')}?{urlencode({'next': event.get_absolute_url()})}")
-    form = _party_form(reader, event, request.POST)
+    form = party_form(reader, event, request.POST)
     status = 422
     if form.is_valid():
         try:
@@ -183,7 +185,7 @@ def event_register(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @require_GET
 def my_events(request: HttpRequest) -> HttpResponse:
-    """What I come to and what I host. At most sixteen queries for any number."""
+    """What I come to, what I am invited to and what I host. At most eighteen queries for any number."""
     member = member_of(request)
     by_me = Registration.objects.filter(member=member).values("pk")
     named = Attendee.objects.filter(member=member, is_live=True).values("registration")
@@ -199,6 +201,8 @@ def my_events(request: HttpRequest) -> HttpResponse:
         "turnout": turnout.of_host(member),
         "drafts": hosting.filter(state=Event.State.DRAFT).order_by("-created_at")[:20],
         "may_publish": members.is_host(member),
+        "invitations": invited.open_to(member)[:20],
+        "stopped_by": invited.stopped_by(member),
         "feed": request.build_absolute_uri(reverse("member_ics", args=[calendars.feed_token(member)])),
     }
     return render(request, "events/mine.html", context)
@@ -369,7 +373,8 @@ def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 1
 
 
-def _party_form(member: Member, event: Event, data: Any = None) -> PartyForm:
+def party_form(member: Member, event: Event, data: Any = None) -> PartyForm:
+    """The form of the member's party, their household chosen as it usually comes. Two queries."""
     adults, children = households.live_with(member)
     initial = PartyForm.initial_for(event, adults, children)
     return PartyForm(data, initial=initial, member=member, adults=adults, children=children, event=event)
@@ -382,9 +387,15 @@ def event_shown(
     *,
     guest_form: GuestForm | None = None,
     link_form: LinkForm | None = None,
+    ask_form: AskForm | None = None,
+    by_key: tuple[Invitation, str] | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    """The page of an event with the form of a member (`form`), or of who has no account, as it was typed."""
+    """The page of an event with the form of a member (`form`), or of who has no account, as it was typed.
+
+    With an invitation and the key of its mail (`by_key`) it is for who holds the mail, whoever is signed in.
+    """
+    invitation, key = by_key or (None, "")
     reader = reader_of(request)
     profile = members.profile_of(reader) if reader else None
     mine = seats.mine_of(reader, [event]).get(event.pk)
@@ -392,6 +403,7 @@ def event_shown(
     prefetch_related_objects([event], pools_of_events())
     places = seats.places_of([event])[event.pk]
     words = sharing.plain(event.text("description"))
+    asked = list(inquiries.shown_to(reader, event, runs=standing.runs))
     context = {
         "nav": "events",
         "event": event,
@@ -408,6 +420,12 @@ def event_shown(
         "form": form,
         "guest_form": guest_form or GuestForm(event=event),
         "link_form": link_form or (None if reader else LinkForm()),
+        "invitation": invitation or (None if mine else invited.to_event(reader, event)),
+        "key": key,
+        "inquiries": asked,
+        "asked": sum(one.answered_at is None for one in asked),
+        "takes_questions": inquiries.takes_questions(event) and not key,
+        "ask_form": ask_form or AskForm(),
         "partners": event.partner_centres.all(),
         "hosts": cohosts.hosts_of(event),
         "runs": standing.runs,

@@ -12,7 +12,7 @@ from django.test import Client
 
 from community import sign_ins
 from community.models import CircleMembership, Export, HouseholdInvitation, Member, Role
-from events import calendars, gates, hosting, partners
+from events import calendars, gates, hosting, inquiries, invited, inviting, partners
 from events.models import DoorHelper, Event
 from events.registration import Person, register
 from realtime import chat, clock, direct, reports
@@ -125,6 +125,13 @@ def _bodies(people: dict[str, Member]) -> dict[str, dict[str, Any]]:
         "POST /api/v1/reports/": {"room": "{room}", "member": "{fellow}", "reason": "rude"},
         "POST /events/{event}/guests/helpers/": {"who": people["member"].email},
         "POST /events/{event}/hosts/": {"who": people["member"].email},
+        "POST /events/{event}/ask/": {"text": "May I bring a pram?"},
+        "POST /events/{event}/questions/": {"do": "answer:{inquiry}", "{inquiry}-text": "Yes"},
+        "POST /api/v1/events/{event}/inquiries/": {"text": "May I bring a pram?"},
+        "PUT /api/v1/inquiries/{inquiry}/answer/": {"text": "Yes"},
+        "POST /events/{event}/invitations/": {"emails": "bo@example.org"},
+        "POST /invitations/{asked}/": {"do": "decline"},
+        "POST /api/v1/events/{event}/invitations/": {"emails": ["bo@example.org"]},
         "POST /events/{event}/guests/letter/": {"to": "coming", "text": "Hello", "key": str(uuid4())},
         "POST /events/{event}/guests/add/": {"name": "Ann", "language": "en", "key": str(uuid4())},
         "POST /events/{event}/guests/scan/": {"form": "x", "do": "in:{registration}.1"},
@@ -175,10 +182,20 @@ def _gatherings(people: dict[str, Member], centre: Any) -> dict[str, str]:
         "series": meetup.public_id,
         "registration": registration.public_id,
         "gate": gate.public_id,
+        "inquiry": inquiries.ask(guest, event.pk, "Is there parking?").public_id,
+        "asked": _asked(event, guest),
+        "home": centre.public_id,
         "token": calendars.feed_token(guest),
         "person": guest.public_id,
         "calendar": _partner_calendar(people["staff"], centre),
     }
+
+
+def _asked(event: Event, guest: Member) -> str:
+    """An invitation that was mailed."""
+    inviting.invite_addresses(event.host, event.pk, guest.email)
+    invited.send_due()
+    return event.invitations.get().public_id
 
 
 def _partner_calendar(staff: Member, centre: Any) -> str:

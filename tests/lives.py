@@ -17,7 +17,20 @@ from community import audit, households, personal_fields, privacy, sign_ins
 from community.models import Circle, CircleMembership, Consent, Export, Member, Role
 from config.models import IdempotentAnswer
 from events import gates, hosting
-from events.models import Answers, CoHost, DoorHelper, Event, Gate, GatePairing, PartnerCalendar, Scan, Series
+from events.models import (
+    Answers,
+    CoHost,
+    DoorHelper,
+    Event,
+    Gate,
+    GatePairing,
+    Inquiry,
+    Invitation,
+    InvitationStop,
+    PartnerCalendar,
+    Scan,
+    Series,
+)
 from events.registration import Person, register
 from realtime import blocks, chat, clock, direct, keys, notify, reports, rooms
 from realtime.models import Mail, Showing
@@ -33,7 +46,7 @@ from tests.factories import (
 )
 
 # Words the program writes and reads: a mark in their place would be no language, no zone, no reason.
-READ_BY_PROGRAM = {"language", "about_language", "time_zone", "reason", "mention.name"}
+READ_BY_PROGRAM = {"language", "about_language", "answer_language", "time_zone", "reason", "mention.name"}
 
 
 @dataclass
@@ -146,6 +159,18 @@ def _events(member: Member, circle: Circle) -> Event:
     )
     DoorHelper.objects.create(event=event, member=member, named_by=member)
     CoHost.objects.create(event=make_event(), member=member)
+    Inquiry.objects.create(
+        event=make_event(),
+        member=member,
+        text="A pram?",
+        language="en",
+        answer="Yes",
+        answer_language="en",
+        answered_at=clock.now(),
+        is_public=True,
+    )
+    Invitation.objects.create(event=make_event(), member=member, via="circle")
+    InvitationStop.objects.create(centre=event.centre, member=member)
     _called_off(member)
     gates.pair(member, event.pk)
     return event

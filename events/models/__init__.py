@@ -6,6 +6,8 @@ from events.models.details import Details
 from events.models.door import DoorHelper, Gate, GatePairing, Scan
 from events.models.event import Event, Pool
 from events.models.feed import CalendarFeed
+from events.models.inquiry import Inquiry
+from events.models.invitation import Invitation, InvitationStop
 from events.models.partner import PartnerCalendar, PartnerDate
 from events.models.registration import Answers, Attendee, Claim, Registration, Reminder
 from events.models.series import Series
@@ -23,6 +25,9 @@ __all__ = [
     "Event",
     "Gate",
     "GatePairing",
+    "Inquiry",
+    "Invitation",
+    "InvitationStop",
     "PartnerCalendar",
     "PartnerDate",
     "Pool",

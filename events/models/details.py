@@ -20,6 +20,7 @@ class Details(WithId):
         MEMBERS = "members"
         CIRCLE = "circle"
         CENTRE = "centre"
+        INVITED = "invited"
 
     class WaitingList(models.TextChoices):
         STRICT = "strict"  # in order; seats may stay free for the first in line

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from allauth.account.models import EmailAddress
 from django.db import models
 from django.db.models import F, Prefetch, Q
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, Lower
 
 from community.models import CircleMembership, Member, Role
 from community.models.places import fold, towns_within
@@ -23,6 +24,12 @@ ASKED_FROM = timedelta(hours=48)  # before the start: from then on one is asked 
 def pools_of_events() -> Prefetch[Any, Any, Any]:
     """What `Event.total` is read from, for any number of events in one query."""
     return Prefetch("pools", Pool.objects.order_by("pk"), to_attr="all_pools")
+
+
+def addresses_of(member: Member) -> models.QuerySet[EmailAddress, str]:
+    """The addresses that are known to be the member's, in lower case. For a query."""
+    rows = EmailAddress.objects.filter(user=member, verified=True)
+    return rows.annotate(low=Lower("email")).values_list("low", flat=True)
 
 
 def hosted_by(member: Member) -> Q:
@@ -41,6 +48,12 @@ def at_desk_of(member: Member, partners: Any) -> Q:
     """What belongs to a centre where the member is staff, or is shared with it (`partners`: ids by `centre`)."""
     desks = Role.objects.filter(member=member).values("centre")
     return Q(centre__in=desks) | Q(pk__in=partners.filter(centre__in=desks))
+
+
+def _invited(**whom: Any) -> Any:
+    """The ids of the events to which they were invited: an invitation counts from its mail until it is withdrawn."""
+    stands = {"invitations__mailed_at__isnull": False, "invitations__withdrawn_at": None}
+    return Event.objects.filter(**stands, **whom).values("pk")
 
 
 class EventQuerySet(models.QuerySet["Event"]):
@@ -63,6 +76,8 @@ class EventQuerySet(models.QuerySet["Event"]):
             | Q(visibility=Event.Visibility.CENTRE, pk__in=partners.filter(centre__in=homes).values("event"))
             | Q(pk__in=registered.values("pk"))
             | Q(pk__in=named.values("pk"))
+            | Q(pk__in=_invited(invitations__member=member))
+            | Q(pk__in=_invited(invitations__email__in=addresses_of(member)))
             | Q(pk__in=Event.objects.filter(helpers__member=member).values("pk"))
         )
         return self.filter(run_by(member) | shown & open_to_me)

@@ -15,7 +15,7 @@ from django.db import close_old_connections
 from community import exports, personal_fields, privacy
 from config import sessions
 from config.sqlite.base import truncate_log
-from events import guests, partners, questions, reminding, series, undoing, waiting
+from events import guests, invited, partners, questions, reminding, series, undoing, waiting
 from realtime import notify
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ def table() -> list[Sweep]:
         Sweep(guests.expire, 5),
         Sweep(questions.seal_anew, 600),
         Sweep(reminding.remind_due, 30),
+        Sweep(invited.send_due, 2),
         Sweep(undoing.let_go, 60),
         Sweep(series.extend_series, 3600),
         Sweep(sessions.end_over, 60),

@@ -271,6 +271,7 @@ SPECTACULAR_SETTINGS = {
     "ENFORCE_NON_BLANK_FIELDS": True,
     "ENUM_NAME_OVERRIDES": {
         "EventStateEnum": "events.models.Event.State",
+        "InvitationStatusEnum": "events.inviting.STATES",
         "QuestionKindEnum": "events.questions.KINDS",
         "MembershipStateEnum": "community.models.CircleMembership.State",
         "RegistrationStatusEnum": "events.models.Registration.State",

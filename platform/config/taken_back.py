@@ -5,9 +5,11 @@ from datetime import datetime
 
 from allauth.account.models import EmailAddress
 
-from community.models import Member, Role
-from events.models import CalendarFeed, CoHost, DoorHelper
+from community.models import Centre, Member, Role
+from events.models import CalendarFeed, CoHost, DoorHelper, Inquiry, Invitation, InvitationStop
 from realtime.models import MailedKey
+
+INVITED = ("mail_at", "mailed_at", "again_at", "declined_at", "withdrawn_at")
 
 
 @dataclass(frozen=True)
@@ -21,10 +23,13 @@ class Rights:
     addresses: dict[int, str]
     feeds: dict[int, int]  # member: version of the feed's address
     used_keys: dict[str, datetime | None]  # of mails, by digest
+    invitations: dict[int, dict[str, datetime | None]]  # what became of each, by its number
+    inquiries: dict[int, bool]  # which are still there, and stand on the event's page
+    stops: tuple[tuple[int, int | None, str], ...]  # who is not to be invited: (centre, member, address)
 
 
 def rights() -> Rights:
-    """As they are now. Seven queries."""
+    """As they are now. Ten queries."""
     roles = Role.objects.values_list("member", "centre", "kind")
     return Rights(
         {(member, centre): kind for member, centre, kind in roles},
@@ -34,6 +39,9 @@ def rights() -> Rights:
         dict(Member.objects.values_list("pk", "email")),
         dict(CalendarFeed.objects.values_list("member", "version")),
         dict(MailedKey.objects.exclude(used_at=None).values_list("digest", "used_at")),
+        {row.pop("pk"): row for row in Invitation.objects.values("pk", *INVITED)},
+        dict(Inquiry.objects.values_list("pk", "is_public")),
+        tuple(InvitationStop.objects.values_list("centre", "member", "email")),
     )
 
 
@@ -57,9 +65,29 @@ def keep(then: Rights) -> None:
             CalendarFeed.objects.update_or_create(member_id=member_id, defaults={"version": version})
     for digest, used_at in then.used_keys.items():
         MailedKey.objects.filter(digest=digest).update(used_at=used_at)
+    _keep_answers(then)
     for member in Member.objects.all():
         email = then.addresses.get(member.pk, member.email)
         if email != member.email:
             Member.objects.filter(pk=member.pk).update(email=email)
             EmailAddress.objects.filter(user=member).delete()
             EmailAddress.objects.create(user=member, email=email, verified=True, primary=True)
+
+
+def _keep_answers(then: Rights) -> None:
+    """No mail goes out twice, no no is forgotten, neither to one event nor to a centre; what was asked and taken back stays so."""
+    for pk in list(Invitation.objects.values_list("pk", flat=True)):
+        said = then.invitations.get(pk)
+        row = Invitation.objects.filter(pk=pk)
+        row.delete() if said is None else row.update(**said)
+    for inquiry in Inquiry.objects.only("pk"):
+        if inquiry.pk not in then.inquiries:
+            inquiry.delete()
+        elif not then.inquiries[inquiry.pk]:
+            Inquiry.objects.filter(pk=inquiry.pk).update(is_public=False)
+    centres = set(Centre.objects.values_list("pk", flat=True))
+    members = set(Member.objects.values_list("pk", flat=True))
+    InvitationStop.objects.all().delete()
+    for centre, member, email in then.stops:
+        if centre in centres and member in {None, *members}:
+            InvitationStop.objects.create(centre_id=centre, member_id=member, email=email)

@@ -11,8 +11,8 @@ from django.db import connection
 from community import exports
 from community.models import Centre, Circle, Export, Interest, Member, Place
 from community.sign_ins import issue_token
-from events import gates, hosting, partners
-from events.models import Event, Gate, PartnerCalendar, Registration, Series
+from events import gates, hosting, inquiries, invited, inviting, partners
+from events.models import Event, Gate, Inquiry, Invitation, PartnerCalendar, Registration, Series
 from events.registration import Person, cancel, register
 from events.tickets import code_of
 from realtime import blocks, chat, clock, direct, reports
@@ -52,6 +52,8 @@ class Region:
     called_off: Event
     gate: Gate
     calendar: PartnerCalendar
+    invitation: Invitation
+    inquiry: Inquiry
     export: Export
     asked: TalkRequest
     report: Report
@@ -72,6 +74,10 @@ class Region:
             "talk-requests": self.asked.pk,
             "blocks": self.report.about_id,
             "reports": self.report.pk,
+            "invitations": self.invitation.pk,
+            "inquiries": self.inquiry.pk,
+            "questions": self.inquiry.pk,
+            "invitation-stops": self.centre.pk,
         }
 
     @cached_property
@@ -106,6 +112,8 @@ class Region:
             "room": self.room.public_id,
             "member": self.manager.public_id,
             "reason": "rude",
+            "emails": ["Bo <bo@example.org>"],
+            "event": self.events[3].public_id,
             "near": "50.93,5.34",
             "km": 10,
         }
@@ -166,6 +174,8 @@ def make_region() -> Region:
     called_off = make_event(starts_at=start + timedelta(days=6), **given)
     hosting.call_off(manager, called_off.pk)
     gate = gates.open_gate(gates.pair(manager, events[3].pk), "Front")[0]
+    inviting.invite_addresses(manager, events[1].pk, member.email)
+    invited.send_due()
     export = exports.ask(member)
     exports.make_due()
     return Region(
@@ -183,6 +193,8 @@ def make_region() -> Region:
         called_off=called_off,
         gate=gate,
         calendar=partners.add(manager, centre, {"name": "Library", "language": "en"}, FILE),
+        invitation=Invitation.objects.get(),
+        inquiry=inquiries.ask(member, events[0].pk, "May I bring a pram?"),
         export=export,
         asked=TalkRequest.objects.get(asker=lena),
         report=report,

@@ -28,9 +28,9 @@ from community.models import ApiToken, Erasure, Export, ExportPart, Member, Role
 from community.sign_ins import issue_token, member_for_token
 from config import archive, backup
 from config.management.commands.backup import Command as Backup
-from events import calendars, desk, registration
+from events import calendars, desk, invited, inviting, registration
 from events.gates import dismiss_helper, gate_for_token, name_helper, open_gate, pair
-from events.models import DoorHelper, Event, Gate
+from events.models import DoorHelper, Event, Gate, Invitation, InvitationStop
 from realtime import chat, clock, conversations, notify, rooms
 from realtime.models import Entry, Mail, MailedKey, Room, Site
 from tests.factories import (
@@ -448,6 +448,24 @@ def test_rights_and_addresses_taken_back_since_do_not_come_back(tmp_path, key_fi
         calendars.member_for_feed(feed)
     with pytest.raises(MailedKey.DoesNotExist):
         registration.registration_by_key(row.pk, key)
+
+
+def test_who_said_no_to_an_invitation_since_is_not_asked_again(tmp_path, key_file):
+    event = make_event()
+    inviting.invite_addresses(event.host, event.pk, "bo@example.org, ida@example.org, ann@example.org")
+    path = back_up(tmp_path / "a.age")
+    invited.send_due()
+    ann, bo, ida = Invitation.objects.order_by("email")
+    invited.stop(bo)
+    inviting.withdraw(event.host, ida.pk)
+    ann.delete()
+    restore(path, key_file, replace=True)
+    assert InvitationStop.objects.get().email == bo.email
+    kept = {row.email: (bool(row.declined_at), bool(row.withdrawn_at)) for row in Invitation.objects.all()}
+    assert kept == {bo.email: (True, False), ida.email: (False, True)}
+    sent = Mail.objects.count()
+    invited.send_due()
+    assert Mail.objects.count() == sent
 
 
 def test_who_was_erased_after_the_backup_does_not_come_back(tmp_path, key_file):

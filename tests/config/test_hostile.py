@@ -46,6 +46,8 @@ from events.cohost_views import CoHostForm
 from events.desk_views import AddressForm, CalendarForm, GrantForm, NewerFileForm
 from events.door_views import HelperForm
 from events.forms import (
+    AnswerForm,
+    AskForm,
     ByHandForm,
     ByNameForm,
     CallOffForm,
@@ -57,6 +59,7 @@ from events.forms import (
     SearchForm,
 )
 from events.host_forms import EventForm
+from events.invitation_views import InvitationForm
 from events.question_forms import AnswersForm, QuestionRow
 from events.ticket_forms import TypeRow
 from events.when_form import RuleForm, WhenForm
@@ -240,6 +243,8 @@ def form_makers(region: Region) -> dict[type, Any]:
             ChildForm,
             CircleForm,
             CallOffForm,
+            AnswerForm,
+            AskForm,
             CoHostForm,
             LetterForm,
             LinkForm,
@@ -253,6 +258,7 @@ def form_makers(region: Region) -> dict[type, Any]:
             WhenForm,
             RuleForm,
             HelperForm,
+            InvitationForm,
             SearchForm,
             CirclesFilter,
             KeyForm,

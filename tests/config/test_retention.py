@@ -24,9 +24,9 @@ from community.models import (
 from community.personal_fields import Purpose
 from config import kept as roof
 from config.models import IdempotentAnswer
-from events import gates
+from events import gates, inquiries, inviting
 from events import kept as events_kept
-from events.models import Answers, Attendee, Event, GatePairing
+from events.models import Answers, Attendee, Event, GatePairing, Inquiry, Invitation
 from events.questions import Given
 from events.registration import Person, register
 from realtime import clock as our_clock
@@ -77,6 +77,11 @@ def _answered() -> None:
     event.questions = [{"id": "q", "text": "Nuts?", "kind": "yes"}]
     event.save()
     register(make_member(), event.pk, [Person()], given=Given({"q": "yes"}))
+
+
+def _invited() -> None:
+    event = make_event()
+    inviting.invite_addresses(event.host, event.pk, "bo@example.org")
 
 
 def _past_day() -> timedelta:
@@ -140,6 +145,13 @@ EACH = [
         _past_day(),
     ),
     Kept(events_kept.ANSWERS, _answered, Answers.objects.count, _past_day()),
+    Kept(
+        events_kept.ASKED,
+        lambda: inquiries.ask(make_member(), make_event().pk, "A pram?"),
+        Inquiry.objects.count,
+        _past_day(),
+    ),
+    Kept(events_kept.INVITED, _invited, Invitation.objects.count, _past_day()),
     Kept(
         events_kept.GATES,
         lambda: gates.pair(make_event().host, Event.objects.get().pk),

@@ -20,6 +20,9 @@ from events import (
     desk,
     guests,
     hosting,
+    inquiries,
+    invited,
+    inviting,
     letters,
     moving,
     registration,
@@ -101,6 +104,8 @@ def every_mail() -> None:
     asking()
     growing()
     reminded()
+    asked_to_come()
+    asked_something()
     without_account()
     other = register(make_member(), make_event(host=host).pk, [ME])
     moving.move(host, other.pk, make_event(host=host).pk)
@@ -158,6 +163,22 @@ def reminded() -> None:
     row = register(make_member(), event.pk, [ME])
     Registration.objects.filter(pk=row.pk).update(created_at=now() - timedelta(days=9))
     reminding.remind_due()
+
+
+def asked_to_come() -> None:
+    """Invited by address, and asked once more."""
+    event = make_event(visibility="invited")
+    inviting.invite_addresses(event.host, event.pk, "bo@example.org")
+    invited.send_due()
+    inviting.ask_again(event.host, event.pk)
+    invited.send_due()
+
+
+def asked_something() -> None:
+    """The host is asked, and answers everybody."""
+    event = make_event()
+    row = inquiries.ask(make_member(), event.pk, "May I bring a pram?")
+    inquiries.answer(event.host, row.pk, "Yes", public=True)
 
 
 def without_account() -> None:
