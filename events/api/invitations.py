@@ -25,7 +25,7 @@ from realtime import fields, ids
 
 
 class InviteIn(serializers.Serializer[Any]):
-    """Whom to invite: addresses, a circle the caller is in, who came to an earlier event of theirs. All or nothing."""
+    """Whom to invite: addresses, a circle the caller is in, who came to an earlier event of theirs. All or nothing; who names nobody invites nobody."""
 
     emails = serializers.ListField(
         child=fields.Text(max_length=400), required=False, default=list, max_length=inviting.AT_MOST
@@ -35,8 +35,6 @@ class InviteIn(serializers.Serializer[Any]):
     language = fields.Language(required=False)
 
     def validate(self, said: dict[str, Any]) -> dict[str, Any]:
-        if not any(said.get(name) for name in ("emails", "circle", "event")):
-            raise serializers.ValidationError({"emails": [_("Say whom you invite.")]})
         if len("\n".join(said["emails"])) > MAX_TEXT:
             raise serializers.ValidationError({"emails": [_("That is too much at once.")]})
         return said
