@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from community.models import Member
-from events import board, pools, questions
+from events import bells, board, pools, questions
 from events.access import may_run, registration_for
 from events.models import Event, Registration
 from events.models.event import EventQuerySet, run_by
@@ -124,6 +124,7 @@ def _move(old: Registration, event: Event) -> Registration:
     n = len(people)
     if people_waiting(event) or not pools.take(event, n):
         raise ValidationError(_("There is no room for all of you on that date."), code="full")
+    bells.settle(old)
     pools.release(old)
     new = Registration(
         event=event,

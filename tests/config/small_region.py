@@ -16,7 +16,7 @@ from events.models import Event, Gate, PartnerCalendar, Registration, Series
 from events.registration import Person, cancel, register
 from events.tickets import code_of
 from realtime import blocks, chat, clock, direct, reports
-from realtime.models import Report, Room, TalkRequest
+from realtime.models import Notification, Report, Room, TalkRequest
 from tests.factories import (
     make_centre,
     make_child,
@@ -54,6 +54,7 @@ class Region:
     calendar: PartnerCalendar
     export: Export
     asked: TalkRequest
+    told: Notification
     report: Report
     tokens: dict[str, str]
 
@@ -70,6 +71,7 @@ class Region:
             "jobs": self.export.pk,
             "members": self.manager.pk,
             "talk-requests": self.asked.pk,
+            "notifications": self.told.pk,
             "blocks": self.report.about_id,
             "reports": self.report.pk,
         }
@@ -102,6 +104,8 @@ class Region:
             "party": [{}, {"name": "Ana"}],
             "room": self.room.public_id,
             "member": self.manager.public_id,
+            "read": True,
+            "channels": {"letters": ["bell"], "talk": ["bell", "mail"]},
             "reason": "rude",
             "near": "50.93,5.34",
             "km": 10,
@@ -182,6 +186,7 @@ def make_region() -> Region:
         calendar=partners.add(manager, centre, {"name": "Library", "language": "en"}, FILE),
         export=export,
         asked=TalkRequest.objects.get(asker=lena),
+        told=Notification.objects.get(kind="talk_asked", member=member),
         report=report,
         tokens={"member": issue_token(member, "test"), "manager": issue_token(manager, "test")},
     )
