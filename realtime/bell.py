@@ -7,6 +7,7 @@ After the commit the hubs are told whose bell rings; each asks once for all whos
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -155,11 +156,12 @@ def of(member: Any) -> QuerySet[Notification]:
 
 @dataclass(frozen=True)
 class Told:
-    """A notification in words: what happened, on one line, and what else was said."""
+    """A notification in words: what happened, on one line, more about it (when it is), and what somebody wrote with it."""
 
     row: Notification
     text: str
     more: str
+    quote: str  # in whatever language
     thing: Any  # what it is about, as it is now; None where there is no such page of the member's
 
 
@@ -188,12 +190,13 @@ def told(member: Any, rows: Collection[Notification]) -> list[Told]:
 
 def _told(row: Notification, thing: Any) -> Told:
     if row.subject in _finders and thing is None:
-        return Told(row, _("This is not here, or not yours to see."), "", None)
+        return Told(row, _("This is not here, or not yours to see."), "", "", None)
     said = {**row.said, "about": row.about, row.subject or "nothing": thing}
     # plain text: nothing is escaped here. `.template` is Django's own object below the backend's wrapper.
     template = get_template(f"bell/{row.kind}.txt").template  # type: ignore[attr-defined]
-    text, _newline, more = template.render(Context(said, autoescape=False)).strip().partition("\n")
-    return Told(row, " ".join(text.split()), more.strip(), thing)
+    text, newline, rest = template.render(Context(said, autoescape=False)).strip().partition("\n")
+    more, _blank, quote = (newline + rest).partition("\n\n")
+    return Told(row, " ".join(text.split()), more.strip(), quote.strip(), thing)
 
 
 def seen(member: Any, subject: str, pk: int | None = None) -> None:
@@ -263,6 +266,17 @@ def withdraw(claims: Collection[str]) -> set[str]:
     """Take these back. Gives the claims of those that were shown already. Two queries, one when there are none."""
     rows = _taken_back(Notification.objects.filter(claim__in=claims))
     return {row.claim for row in rows if row.held_until is None}
+
+
+def forget(words: Collection[str]) -> None:
+    """Somebody goes: what was said to others keeps its words without theirs (a name, an address). What speaks of them, and
+    what was told to them, goes with their row. One query for each word, one more for each it is in.
+    """
+    for word in filter(None, words):
+        whole = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)
+        for row in Notification.objects.filter(said__text__icontains=word):
+            row.said["text"] = whole.sub("…", row.said["text"])
+            row.save(update_fields=["said"])
 
 
 def forget_old() -> int:

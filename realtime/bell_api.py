@@ -23,7 +23,10 @@ class NotificationSerializer(serializers.Serializer[Told]):
     url = serializers.SerializerMethodField(help_text="The page it leads to.")
     kind = serializers.CharField(source="row.kind")
     text = serializers.CharField(help_text="What happened, on one line.")
-    more = serializers.CharField(help_text="What else was said, such as a letter; empty where nothing was.")
+    more = serializers.CharField(help_text="More about it, such as when it is; empty where there is nothing.")
+    quote = serializers.CharField(
+        help_text="What somebody wrote with it, in their language: a letter, a reason."
+    )
     at = serializers.DateTimeField(source="row.created_at")
     read = serializers.SerializerMethodField(help_text="Whether you have read it, or opened its page.")
 

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from community import privacy
 from community.models import Member
 from events import approval, bells, cohosts, hosting, letters, reminding, undoing, waiting
 from events.models import Event, Registration
@@ -210,7 +211,7 @@ def test_a_call_off_is_held_as_long_as_its_mail(event: Event, party: Registratio
     clock.shift(timedelta(seconds=1))
     assert bell.let_out() == 1 and notify.send_due() >= 1
     (one,) = bell.page(party.member)[0]
-    assert (one.text, one.more) == ("Called off: Chess", "Fri 12 Mar, 19:30\nStorm")
+    assert (one.text, one.more, one.quote) == ("Called off: Chess", "Fri 12 Mar, 19:30", "Storm")
     assert mailed(party.member)[-1] == "event_called_off"
 
 
@@ -270,10 +271,14 @@ def test_a_letter_rings_and_by_wish_the_bell_has_all_of_it(event: Event) -> None
         register(one, event.pk, [ME])
     key = uuid4()
     for _again in range(2):
-        letters.write(event.host, event.pk, "coming", "Bring a cup.\nAnd a chair.", key)
+        letters.write(event.host, event.pk, "coming", "Bring a cup.\n\nAnd a chair.", key)
     for one in (ana, bo):
         (note,) = bell.page(one)[0]
-        assert (note.text, note.more) == ("A word about Chess", "Bring a cup.\nAnd a chair.")
+        assert (note.text, note.more, note.quote) == (
+            "A word about Chess",
+            "",
+            "Bring a cup.\n\nAnd a chair.",
+        )
     assert [mailed(one).count("event_letter") for one in (ana, bo)] == [1, 0]
 
 
@@ -294,6 +299,16 @@ def test_a_letter_of_somebody_a_block_keeps_apart_is_in_no_bell(event: Event) ->
     letters.write(event.host, event.pk, "coming", "After", uuid4())
     assert told(ana) == []
     assert mailed(ana)[-1] == "event_letter", "what an event needs still comes, as before the bell was there"
+
+
+def test_a_letter_loses_the_name_of_who_is_forgotten_and_goes_with_its_writer(event: Event) -> None:
+    ana, ben = make_member(), make_member(display_name="Benedict")
+    register(ana, event.pk, [ME])
+    letters.write(event.host, event.pk, "coming", "Benedict (benedict) brings Benedictine.", uuid4())
+    privacy.erase(ben.pk)
+    assert bell.page(ana)[0][0].quote == "… (…) brings Benedictine."
+    privacy.erase(event.host_id)
+    assert "event_letter" not in told(ana)
 
 
 def test_what_one_may_no_longer_see_says_nothing(event: Event) -> None:
