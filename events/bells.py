@@ -33,6 +33,7 @@ BELLS = {
     "event_still": Bell(Group.REMINDERS),
     "event_changed": Bell(Group.CHANGES),
     "event_elsewhere": Bell(),  # another time or place
+    "event_moved": Bell(),  # their party, to another date
     "event_called_off": Bell(is_of_party=False),
     "event_restored": Bell(),
     "event_offered": Bell(),
@@ -56,8 +57,10 @@ def find(member: Member, ids: Collection[int]) -> Mapping[int, Event]:
 
 
 def rings(kind: str, person: Any, said: Mapping[str, Any]) -> bool:
-    """Whether the bell of this person rings: of a member, and not with words of somebody a block keeps from them (`apart`)."""
-    return kind in BELLS and isinstance(person, Member) and person.pk not in said.get("apart", ())
+    """Whether the bell of this person rings: of a member, and of none in `silent`, who did it themselves or are kept from
+    its writer by a block.
+    """
+    return kind in BELLS and isinstance(person, Member) and person.pk not in said.get("silent", ())
 
 
 def is_mailed(kind: str, member: Member) -> bool:

@@ -52,7 +52,7 @@ def write(member: Member, event_id: int, to: str, text: str, key: UUID) -> int:
     for party in parties:
         party.event = event
         again = f":{event.public_id}:{key}"
-        tell(party, KIND, calendar="", again=again, text=words, writer=member, apart=apart)
+        tell(party, KIND, calendar="", again=again, text=words, writer=member, silent=apart)
     return len(parties)
 
 

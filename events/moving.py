@@ -73,7 +73,7 @@ def move(member: Member, registration_id: int, event_id: int) -> Registration:
                         "The host says yes or no to each party: please ask to come there, and cancel here then."
                     )
                     raise ValidationError(text, code="closed")
-            return _move(old, event)
+            return _move(member, old, event)
     except IntegrityError as clash:
         raise ValidationError(
             _("One of you is already registered for this event."), code="already_registered"
@@ -114,7 +114,7 @@ def _must_be_free_to_go(old: Registration) -> None:
         )
 
 
-def _move(old: Registration, event: Event) -> Registration:
+def _move(member: Member, old: Registration, event: Event) -> Registration:
     """Both events locked, and everything asked that can be asked before a place is taken."""
     here = old.event
     people = [Person(one.name, one.member_id, one.child_id, one.age) for one in old.live]
@@ -142,7 +142,7 @@ def _move(old: Registration, event: Event) -> Registration:
     pools.claim(new)
     pools.enter(new)
     move_up(here)
-    tell(new, "event_moved", old=here)
+    tell(new, "event_moved", old=here, silent={member.pk})
     announce(here)
     announce(event)
     return new

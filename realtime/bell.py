@@ -202,33 +202,39 @@ def _told(row: Notification, thing: Any) -> Told:
 def seen(member: Any, subject: str, pk: int | None = None) -> None:
     """Who is signed in has opened the page of what these are about (`pk` None: of all of that name): they are read.
 
-    No query for who has none unread; one for the others.
+    No query for who has none unread; one for the others, one more when one of them was about this.
     """
     if not unread(member):
         return
-    mine = Notification.objects.filter(member=member.pk, subject=subject, read_at=None, held_until=None)
-    n = (mine if pk is None else mine.filter(subject_id=pk)).update(read_at=clock.now())
-    if n:
-        member.unread_bell = max(0, unread(member) - n)
+    mine = of(member).filter(subject=subject)
+    n = _read(member, mine if pk is None else mine.filter(subject_id=pk))
+    member.unread_bell = max(0, unread(member) - n)
+
+
+@transaction.atomic
+def _read(member: Any, rows: QuerySet[Notification]) -> int:
+    """Those of the member's that were not read are. How many. Two queries, one when there are none.
+
+    Always in one order: what is taken back from many at this moment holds the same rows.
+    """
+    new = rows.filter(read_at=None).select_related(None).select_for_update().order_by("pk")
+    found = list(new.values_list("pk", flat=True))
+    if found:
+        Notification.objects.filter(pk__in=found).update(read_at=clock.now())
         _tell_fewer([member.pk])
+    return len(found)
 
 
 def read(member: Any, notification_id: int) -> Notification:
     """The member has read one of theirs. Again: nothing happens. Raises Notification.DoesNotExist."""
-    row = of(member).get(pk=notification_id)
-    if row.read_at is None:
-        row.read_at = clock.now()
-        of(member).filter(pk=row.pk, read_at=None).update(read_at=row.read_at)
-        _tell_fewer([member.pk])
-    return row
+    of(member).get(pk=notification_id)
+    _read(member, of(member).filter(pk=notification_id))
+    return of(member).get(pk=notification_id)
 
 
 def read_all(member: Any) -> int:
-    """The member has read everything that is shown. How many were new. One query."""
-    n = shown().filter(member=member.pk, read_at=None).update(read_at=clock.now())
-    if n:
-        _tell_fewer([member.pk])
-    return n
+    """The member has read everything that is shown. How many were new. Two queries at most."""
+    return _read(member, of(member))
 
 
 def remove(member: Any, notification_id: int) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from community import privacy
 from community.models import Member
-from events import approval, bells, cohosts, hosting, letters, reminding, undoing, waiting
+from events import approval, bells, cohosts, hosting, letters, moving, reminding, undoing, waiting
 from events.models import Event, Registration
 from events.registration import Person, cancel, register
 from realtime import bell, blocks, notify
@@ -102,7 +102,7 @@ def test_a_page_of_the_event_costs_one_query_more_for_who_has_something_unread(
     with django_assert_num_queries(8):
         browser.get(page)
     move(event, venue="The library")
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(12):  # of which two begin and end a transaction
         browser.get(page)
     with django_assert_num_queries(8):
         browser.get(page)
@@ -194,6 +194,19 @@ def test_a_party_that_grows_and_hosting_together_ring(event: Event) -> None:
     bo = make_member(centre=event.centre, display_name="Bo Unique")
     cohosts.name(event.host, event.pk, bo.email)
     assert told(bo) == ["event_cohost"]
+
+
+def test_a_party_that_its_host_moves_is_told_and_who_moves_themselves_is_not(event: Event) -> None:
+    ana, bo = make_member(), make_member()
+    make_household(ana, bo)
+    there = make_event(host=event.host, title="Go", starts_at=event.starts_at + DAY)
+    row = register(ana, event.pk, [ME, Person(member_id=bo.pk)])
+    moving.move(event.host, row.pk, there.pk)
+    assert told(ana) == told(bo) == ["event_moved"]
+    assert bell.page(ana)[0][0].text == "Another date: Go"
+    mine = register(event.host, event.pk, [ME])
+    moving.move(event.host, mine.pk, there.pk)
+    assert told(event.host) == []
 
 
 # A call-off
