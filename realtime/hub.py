@@ -268,6 +268,7 @@ class Hub:
     def _lost(self) -> None:
         """The bus may have missed words: compare with the database now."""
         self._wake.set()
+        self.bells.count_again()
 
     # ------------------------------------------------------------------------------------------- tick
 

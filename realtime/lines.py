@@ -78,6 +78,7 @@ class Line:
         self.is_open = True
         self.is_welcome = False  # it was told where it stands: what belongs to no room may follow
         self.has_rung = False  # the bell, before that
+        self.unread = -1  # notifications, as it was told last
         self._send = send
         self.wire: Wire | None = more.get("wire")
         self._waiting: deque[Message] = deque()

@@ -10,6 +10,8 @@ from realtime.threads import Together
 
 log = logging.getLogger(__name__)
 
+NOTHING = "{}"  # came: the count alone is another
+
 
 class Ringing:
     """Tells the sockets of this process how many notifications their member has not read."""
@@ -26,7 +28,7 @@ class Ringing:
             if frame.startswith("{") and self._callers.of(int(member)):
                 self.ring(int(member), frame)
 
-    def ring(self, member_id: int, frame: str = "{}") -> None:
+    def ring(self, member_id: int, frame: str = NOTHING) -> None:
         """Tell the member's sockets their count, and what came. Who asks while an answer is on its way shares the next."""
         task = asyncio.create_task(self._ring(member_id, frame))
         self._tasks.add(task)
@@ -40,10 +42,16 @@ class Ringing:
             return
         ready = Ready(frames.notification(unread, frame))
         for line in self._callers.of(member_id):
-            if line.is_welcome:
-                line.put(ready)
-            else:
+            if not line.is_welcome:
                 line.has_rung = True  # its welcome may have counted before this
+            elif line.unread != unread or frame != NOTHING:
+                line.unread = unread
+                line.put(ready)
+
+    def count_again(self) -> None:
+        """The bus may have missed words: whose count is another by now is told."""
+        for member_id in {line.member_id for line in self._callers.lines}:
+            self.ring(member_id)
 
     def stop(self) -> None:
         """Tell nobody any more."""

@@ -252,7 +252,7 @@ class Socket:
             "rooms": {ids.encode(room_id): self._standing(here) for room_id, here in mine.items()},
         }
         self._put(welcome)
-        self.line.is_welcome = True
+        self.line.is_welcome, self.line.unread = True, unread
         if self.line.has_rung:
             self.hub.bells.ring(self.member.pk)
         for room_id in form.watch:
