@@ -102,9 +102,7 @@ class InterestField(fields.Named):
 
 
 def _channels() -> serializers.ListField:
-    return serializers.ListField(
-        child=serializers.ChoiceField([bell.BELL, bell.MAIL]), required=False, max_length=9
-    )
+    return serializers.ListField(child=serializers.ChoiceField(bell.CHANNELS), required=False, max_length=9)
 
 
 class ChannelsSerializer(serializers.Serializer[Any]):

@@ -57,9 +57,9 @@ add(
         Notification,
         {
             KEY: "id claim",
-            LINK: "member about subject_id",
+            LINK: "member subject_id",
             COUNT: "held_until",
-            BELL: "kind subject said link created_at read_at",
+            BELL: "kind subject about said link created_at read_at",
         },
         lambda pk: Notification.objects.filter(member=pk),
         {"about": "about__display_name"},

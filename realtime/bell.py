@@ -30,6 +30,7 @@ ROWS = 20  # of a page
 AT_ONCE = 500
 
 BELL, MAIL = "bell", "mail"
+CHANNELS = [(BELL, "on every page"), (MAIL, "by mail, too")]
 USUAL = (MAIL,)  # the channels beside the bell of who has not chosen
 
 
@@ -58,7 +59,7 @@ def channels_of(kept: Mapping[str, Any], group: Group) -> list[str]:
 
 def chosen(before: Mapping[str, Any], wish: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
     """What a member keeps of a wish, beside what was chosen before: the bell is always one, what is usual is not kept."""
-    known = [MAIL]
+    known = [channel for channel, _what in CHANNELS if channel != BELL]
     kept = {**before, **{group: [one for one in known if one in by] for group, by in wish.items()}}
     return {group: by for group, by in kept.items() if group in Group.values and by != list(USUAL)}
 
