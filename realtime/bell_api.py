@@ -4,7 +4,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import QuerySet
-from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import generics, serializers, status
 from rest_framework.request import Request
@@ -46,12 +45,9 @@ class NotificationPageSerializer(serializers.Serializer[Any]):
 
 
 class ReadSerializer(serializers.Serializer[Any]):
-    read = fields.Flag(help_text="true: you have read it. It cannot be unread again.")
-
-    def validate_read(self, value: bool) -> bool:
-        if not value:
-            raise serializers.ValidationError(_("What was read stays read."), code="invalid")
-        return value
+    read = fields.Flag(
+        required=False, help_text="true: you have read it. false changes nothing: what was read stays read."
+    )
 
 
 class Notifications(generics.GenericAPIView[Notification]):
@@ -93,10 +89,11 @@ class NotificationDetail(APIView):
     )
     def patch(self, request: Request, pk: int) -> Response:
         """You have read it. Again: nothing happens."""
-        bell.of(request.user).get(pk=pk)  # not there before not right
+        row = bell.of(request.user).get(pk=pk)  # not there before not right
         form = ReadSerializer(data=request.data)
         form.is_valid(raise_exception=True)
-        row = bell.read(request.user, pk)
+        if form.validated_data.get("read"):
+            row = bell.read(request.user, pk)
         return Response(NotificationSerializer(bell.told(request.user, [row])[0]).data)
 
     @extend_schema(request=None, responses={204: None}, operation_id="notifications_remove")
