@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 from community import circles, matching, members, places, privacy
 from community.models import Circle, CircleMembership, Interest, Member, Place
 from community.models.places import towns_within
-from realtime import fields, ids
+from realtime import bell, fields, ids
 
 FURTHEST_KM = 500.0
 NEAR_KM = 20.0
@@ -101,6 +101,22 @@ class InterestField(fields.Named):
         return found
 
 
+def _channels() -> serializers.ListField:
+    return serializers.ListField(child=serializers.ChoiceField(bell.CHANNELS), required=False, max_length=9)
+
+
+class ChannelsSerializer(serializers.Serializer[Any]):
+    """By what each kind of thing reaches you. The bell always rings; what you could lose a place by always is a mail, too."""
+
+    reminders = _channels()
+    changes = _channels()
+    letters = _channels()
+    talk = _channels()
+
+    def to_representation(self, instance: Any) -> dict[str, list[str]]:
+        return {group.value: bell.channels_of(instance, group) for group in bell.Group}
+
+
 class MeSerializer(serializers.Serializer[Any]):
     """The caller's account and profile, as `members.profile_of` gives it."""
 
@@ -110,6 +126,9 @@ class MeSerializer(serializers.Serializer[Any]):
     display_name = fields.Text(source="member.display_name", max_length=60)
     language = serializers.ChoiceField(source="member.language", choices=settings.LANGUAGES)
     time_zone = serializers.CharField(source="member.time_zone", read_only=True)
+    channels = ChannelsSerializer(
+        source="member.channels", help_text="A group that is left out stays as it is."
+    )
     is_host = serializers.SerializerMethodField()
     about = fields.Text(max_length=1000, allow_blank=True)
     about_language = fields.Language(allow_blank=True)

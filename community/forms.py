@@ -16,6 +16,8 @@ from django.utils.translation import gettext as _
 
 from community import members, places, texts
 from community.models import Centre, Circle, Interest, Member, Place, Profile
+from realtime import bell
+from realtime.bell import Group
 
 # The languages most heard here come as chips; every other one can be typed.
 COMMON_LANGUAGES = (
@@ -76,6 +78,49 @@ class NameForm(forms.Form):
     def changes(self) -> dict[str, Any]:
         """For `members.set_profile`."""
         return {name: self.cleaned_data[name] for name in ("display_name", "language")}
+
+
+BY = [
+    (bell.MAIL, gettext_lazy("By mail, and the bell")),
+    (bell.BELL, gettext_lazy("The bell only")),
+]
+GROUPS = {
+    Group.REMINDERS: (
+        gettext_lazy("Reminders"),
+        gettext_lazy("The day before, and the question whether you still come."),
+    ),
+    Group.CHANGES: (
+        gettext_lazy("Changes of what you come to"),
+        gettext_lazy(
+            "Another title or price, a party that has grown. What you could lose a place by, such as another time, an offer"
+            " or a no, always comes by mail, too."
+        ),
+    ),
+    Group.LETTERS: (
+        gettext_lazy("Letters of hosts"),
+        gettext_lazy("What who runs an event writes to everybody who comes."),
+    ),
+    Group.TALK: (gettext_lazy("Requests to talk"), gettext_lazy("Somebody asks, or has said yes.")),
+}
+
+
+class ChannelsForm(forms.Form):
+    """What reaches the member by mail, too, group by group."""
+
+    def __init__(self, data: Any = None, *, member: Member) -> None:
+        super().__init__(data)
+        for group, (label, text) in GROUPS.items():
+            self.fields[group] = forms.ChoiceField(
+                label=label,
+                help_text=text,
+                choices=BY,
+                initial=bell.MAIL if bell.is_mailed(member, group) else bell.BELL,
+                widget=forms.RadioSelect,
+            )
+
+    def changes(self) -> dict[str, Any]:
+        """For `members.set_profile`."""
+        return {"channels": {group: [self.cleaned_data[group]] for group in GROUPS}}
 
 
 class LanguagesForm(forms.Form):

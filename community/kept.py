@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from community import audit, exports, households, members, models, privacy, sign_ins
+from community.kept_reaching import BELL, MAILED_KEYS, MAILS
 from community.models import Member
 from community.personal_fields import (
     ONLY_YOU,
@@ -22,14 +23,12 @@ from community.personal_fields import (
     in_order,
     table,
 )
-from realtime import direct, keys, notify, reports
+from realtime import direct, reports
 from realtime.models import (
     Block,
     Complaint,
     DirectTalk,
     Entry,
-    Mail,
-    MailedKey,
     Mention,
     Participant,
     Report,
@@ -113,16 +112,6 @@ READING = Purpose(
     _("You; members of a room see that you are in it"),
     WITH_ACCOUNT,
 )
-MAILS = Purpose(
-    _("Mails we sent you"),
-    _("To send each once, and to send it again when you ask"),
-    Basis.CONTRACT,
-    _("You; staff of your home centre and of those whose events you register for"),
-    _("Words and address go %(days)d days after sending"),
-    notify.KEPT_FOR,
-    notify.forget_old,
-    _("The operator's mail provider"),
-)
 CONSENTS = Purpose(
     _("What you agreed to, in which version, and when"),
     _("We must be able to show it"),
@@ -168,15 +157,6 @@ SECURITY = Purpose(
     _("%(days)d days"),
     audit.KEPT_FOR,
     audit.forget_old,
-)
-MAILED_KEYS = Purpose(
-    _("Keys in mails, such as the one that gives a place back"),
-    _("So that one tap is enough, without signing in"),
-    Basis.CONTRACT,
-    ONLY_YOU,
-    _("%(days)d days after the key has run out"),
-    keys.KEPT_FOR,
-    keys.forget_old,
 )
 COPIES = Purpose(
     _("A copy of your data, when you ask for one"),
@@ -244,7 +224,7 @@ in_order(
     1, ADDRESS, ACCOUNT, PROFILE, TOWNS, HOUSEHOLD, INVITATION, CIRCLES, MESSAGES, READING, SHOWING, BLOCKS
 )
 in_order(2, TALKING, ASKING, REPORTS)
-in_order(3, MAILS, MAILED_KEYS, CONSENTS, ROLES, LOCKS, DEVICES, TOKENS, SECURITY, COPIES, LEAVING)
+in_order(3, MAILS, BELL, MAILED_KEYS, CONSENTS, ROLES, LOCKS, DEVICES, TOKENS, SECURITY, COPIES, LEAVING)
 add(
     table(
         Member,
@@ -252,7 +232,7 @@ add(
             KEY: "id",
             ADDRESS: "email",
             PROFILE: "display_name",
-            ACCOUNT: "password last_login language time_zone is_active date_joined onboarded_at",
+            ACCOUNT: "password last_login language time_zone channels is_active date_joined onboarded_at",
             ROLES: "is_superuser is_staff is_host",
         },
         lambda pk: Member.objects.filter(pk=pk),
@@ -395,28 +375,6 @@ add(
         lambda pk: Complaint.objects.filter(member=pk),
     ),
     table(Showing, {LINK: "member", SHOWING: "is_shown"}, lambda pk: Showing.objects.filter(member=pk)),
-    table(
-        Mail,
-        {
-            KEY: "id claim message_id",
-            LINK: "member",
-            COUNT: "claimed_at tries",
-            MAILS: "to kind language subject text html attachment_name attachment_type attachment"
-            " state due_at created_at sent_at error",
-        },
-        lambda pk: Mail.objects.filter(
-            Q(member=pk) | Q(to__in=EmailAddress.objects.filter(user=pk).values("email"))
-        ),
-    ),
-    table(
-        MailedKey,
-        {
-            KEY: "id digest",
-            LINK: "member row_id",
-            MAILED_KEYS: "action created_at expires_at used_at",
-        },
-        lambda pk: MailedKey.objects.filter(member=pk),
-    ),
     table(
         models.ApiToken,
         {KEY: "id", LINK: "member", TOKENS: "name digest created_at revoked_at"},

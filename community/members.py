@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from community import audit
 from community.models import Centre, Consent, Interest, Member, Place, Profile, Role
 from community.models.places import kilometres
-from realtime import clock
+from realtime import bell, clock
 
 TERMS_VERSION = "2026-11"
 PRIVACY_VERSION = "2026-11"
@@ -96,7 +96,7 @@ def join_centre_of(place: Place | None) -> Centre | None:
 @transaction.atomic
 def set_profile(member: Member, changes: Mapping[str, Any]) -> Profile:
     """Write the named facts and leave the others: display_name, language, about, about_language, languages, lives, works,
-    centre, interests. Raises ValidationError when a name is empty or a list too long. Idempotent.
+    centre, interests; of channels the groups that are named. Raises ValidationError when a name is empty or a list too long. Idempotent.
 
     A member without a home centre gets the one nearest to where they live.
     """
@@ -117,12 +117,14 @@ def set_profile(member: Member, changes: Mapping[str, Any]) -> Profile:
     for name in ("display_name", "language"):
         if name in changes:
             setattr(member, name, DIRECTION.sub("", changes[name]).strip())
+    if "channels" in changes:
+        member.channels = bell.chosen(member.channels, changes["channels"])
     for name in ("about", "about_language", "languages", "lives", "works", "centre"):
         if name in changes:
             setattr(profile, name, changes[name])
     if profile.centre_id is None and profile.lives is not None and "centre" not in changes:
         profile.centre = join_centre_of(profile.lives)
-    member.save(update_fields=["display_name", "language"])
+    member.save(update_fields=["display_name", "language", "channels"])
     profile.save()
     if "interests" in changes:
         profile.interests.set(changes["interests"])

@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy
 
 from community import audit, circles, households, roles, sign_ins
 from community.models import ApiToken, Erasure, Member, SecurityRecord
-from realtime import chat, clock, direct, notify, reports, rooms
+from realtime import bell, chat, clock, direct, notify, reports, rooms
 from realtime.models import Mail, Participant
 
 GRACE = timedelta(days=14)
@@ -203,6 +203,7 @@ def _remove(member: Member) -> None:
         email.lower() for email in EmailAddress.objects.filter(user=member).values_list("email", flat=True)
     }
     notify.forget(member.pk, addresses, member.display_name)
+    bell.forget([member.display_name, *addresses])
     SecurityRecord.objects.filter(Q(actor=member) | Q(subject=member)).update(target="")
     audit.record(audit.Action.ERASED, actor=None)
     member.delete()

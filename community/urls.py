@@ -10,6 +10,7 @@ urlpatterns = [
     path("places/suggest/", views.places_suggest, name="places_suggest"),
     path("me/", views.me, name="me"),
     path("me/profile/", views.profile, name="profile"),
+    path("me/notifications/", views.channels, name="channels"),
     path("me/keys/", views.keys, name="keys"),
     path("me/log/", views.my_log, name="my_log"),
     path("me/data/", privacy_views.my_data, name="my_data"),

@@ -142,6 +142,19 @@ def profile(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_http_methods(["GET", "POST"])
+def channels(request: HttpRequest) -> HttpResponse:
+    """What reaches the member by mail, too, and what rings the bell only."""
+    member = _me(request)
+    form = forms.ChannelsForm(request.POST if request.method == "POST" else None, member=member)
+    if form.is_valid():
+        members.set_profile(member, form.changes())
+        messages.success(request, _("Saved."))
+        return redirect("me")
+    return render(request, "community/channels.html", {"nav": "me", "form": form})
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
 def keys(request: HttpRequest) -> HttpResponse:
     """Keys of the member's programs: make one (shown once), revoke one or all."""
     member = _me(request)

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from community.models import Member
-from events import calendars, pools
+from events import bells, calendars, pools
 from events.access import may_run, registration_for
 from events.models import Event, Registration
 from events.models.registration import LIVE
@@ -54,8 +54,11 @@ def approve(member: Member, registration_id: int, *, version: int | None = None)
         registration.refresh_from_db()
     else:
         raise no_room(event, needed, people_waiting(event))
-    if registration.state != State.OFFERED:  # who is offered places was told that they are
-        tell(registration, "event_registered" if registration.is_coming else "event_waiting")
+    bells.settle(registration, "event_request")
+    if registration.is_coming:
+        tell(registration, "event_registered", rings="event_yes")
+    elif registration.state != State.OFFERED:  # who is offered places was told that they are
+        tell(registration, "event_waiting")
     announce(event)
     return registration
 
@@ -75,6 +78,7 @@ def turn_down(member: Member, registration_id: int, text: str = "") -> Registrat
         raise ValidationError(_("It has begun: nobody can be turned down any more."), code="too_late")
     must_not_be_in(registration)
     calendar = calendars.invitation(event, cancelled=True) if registration.is_coming else ""
+    bells.settle(registration)
     tell(registration, "event_turned_down", calendar=calendar, text=text.strip()[:MAX_TEXT])
     registration.turned_down_at = clock.now()
     registration.save(update_fields=["turned_down_at"])

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from community import audit
 from community.models import Member
-from events import gates
+from events import bells, gates
 from events.access import event_for, may_lead, may_lead_series
 from events.models import Attendee, CoHost, Event, GatePairing
 from events.models.event import hosted_by
@@ -120,11 +120,13 @@ def _end(actor: Member, event: Event, row: CoHost) -> None:
 
 
 def _tell(row: CoHost, event: Event, namer: Member) -> None:
+    claim = f"event_cohost:{event.public_id}:{row.pk}:{row.member.public_id}"
+    bells.ring_host(row.member, event, "event_cohost", claim, "event")
     notify.put(
         "event_cohost",
         to=row.member.email,
         language=row.member.language,
-        claim=f"event_cohost:{event.public_id}:{row.pk}:{row.member.public_id}",
+        claim=claim,
         context={
             "event": event,
             "person": row.member,

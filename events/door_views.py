@@ -21,7 +21,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from community import audit, spreadsheets
 from community.models import Member
-from events import board, by_hand, checkin, gates, letters, questions, seats, tickets, turnout
+from events import bells, board, by_hand, checkin, gates, letters, questions, seats, tickets, turnout
 from events.access import event_for, may_door, may_run
 from events.checkin import DeviceClock, Reading
 from events.forms import ByHandForm, LetterForm
@@ -146,6 +146,7 @@ def guests(request: HttpRequest, pk: int) -> HttpResponse:
     if request.GET.get("part") == "board":
         context = _list(event, request.GET.get("q", "")) | {"runs": may_run(member, event)}
         return render(request, "events/guests.html#board", context)
+    bells.seen(member, event.pk)
     return _guests(request, member, event)
 
 

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy
 from community import members
 from community.models import Centre, Circle, CircleMembership, Interest, Member, Place, Profile, Role
 from events import (
+    bells,
     calendars,
     guests,
     inviting,
@@ -144,6 +145,9 @@ TOLD = {  # what people plan by: a change of these is mailed; of a description o
 }
 
 
+WHEN_AND_WHERE = ("starts_at", "ends_at", "venue", "address", "place", "town")
+
+
 @transaction.atomic
 def publish(host: Member, plan: Plan, *, is_draft: bool = False) -> Event:
     """A single event, open for registration at once, or a draft that only who runs it sees.
@@ -216,6 +220,7 @@ def discard(member: Member, event_id: int) -> None:
         raise PermissionDenied(_("Only the host and the centre's staff can do this."))
     if event.state != Event.State.DRAFT or event.registrations.exists():
         raise ValidationError(_("Only a draft can be thrown away. Call the event off."), code="closed")
+    bells.take_back(event)
     event.delete()
 
 
@@ -306,6 +311,7 @@ def apply(event: Event, changes: Plan, member: Member) -> list[Change]:
     ]
     if before["starts_at"] != now["starts_at"]:
         reminding.take_back(event)
+        bells.take_back(event, *bells.REMINDERS)
     if told:
         inviting.take_back(event)
     event.sequence += bool(told)
@@ -314,10 +320,12 @@ def apply(event: Event, changes: Plan, member: Member) -> list[Change]:
     if event.room is not None and event.title != had_title:
         rooms.rename(event.room, event.title, event.titles)
     if told and not event.is_over:
+        moved = any(before[name] != now[name] for name in WHEN_AND_WHERE)
+        bells.take_back(event, "event_changed", "event_elsewhere")  # the page they led to says it all now
         concerned = event.registrations.live().exclude(state=Registration.State.UNCONFIRMED)
         for row in concerned.select_related("member").order_by("pk"):
             row.event = event
-            tell(row, "event_changed", changes=told)
+            tell(row, "event_changed", rings="event_elsewhere" if moved else "", changes=told)
     move_up(event)
     announce(event)
     return told
@@ -335,12 +343,16 @@ def strike(event: Event, reason: str, *, may_undo: bool = False) -> None:
     inviting.take_back(event)
     guests.forget_unconfirmed(event)
     rows = list(event.registrations.live().select_related("member").order_by("pk"))
+    told_at = undoing.told_at(event) if may_undo else None
     for row in rows:
         row.event = event
         calendar = calendars.invitation(event, cancelled=True)
-        tell(row, "event_called_off", calendar=calendar, reason=event.cancel_reason)
+        reason = event.cancel_reason
+        tell(row, undoing.TOLD, calendar=calendar, reason=reason, held_until=told_at)
     if may_undo:
-        undoing.remember(event, rows)
+        undoing.remember(event, rows, told_at)
+    else:
+        bells.take_back(event, *bells.OPEN)
     registration.release_all(event)
 
 

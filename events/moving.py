@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from community.models import Member
-from events import board, pools, questions
+from events import bells, board, pools, questions
 from events.access import may_run, registration_for
 from events.models import Event, Registration
 from events.models.event import EventQuerySet, run_by
@@ -73,7 +73,7 @@ def move(member: Member, registration_id: int, event_id: int) -> Registration:
                         "The host says yes or no to each party: please ask to come there, and cancel here then."
                     )
                     raise ValidationError(text, code="closed")
-            return _move(old, event)
+            return _move(member, old, event)
     except IntegrityError as clash:
         raise ValidationError(
             _("One of you is already registered for this event."), code="already_registered"
@@ -114,7 +114,7 @@ def _must_be_free_to_go(old: Registration) -> None:
         )
 
 
-def _move(old: Registration, event: Event) -> Registration:
+def _move(member: Member, old: Registration, event: Event) -> Registration:
     """Both events locked, and everything asked that can be asked before a place is taken."""
     here = old.event
     people = with_tickets(event, of_attendees(old.live))
@@ -124,6 +124,7 @@ def _move(old: Registration, event: Event) -> Registration:
     n, needed = len(people), pools.need(event, people)
     if is_behind(event, needed) or not pools.take(event, needed):
         raise ValidationError(_("There is no room for all of you on that date."), code="full")
+    bells.settle(old)
     pools.release(old)
     new = Registration(
         event=event,
@@ -141,7 +142,7 @@ def _move(old: Registration, event: Event) -> Registration:
     pools.claim(new)
     pools.enter(new)
     move_up(here)
-    tell(new, "event_moved", old=here)
+    tell(new, "event_moved", old=here, silent={member.pk})
     announce(here)
     announce(event)
     return new

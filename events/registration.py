@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from community.models import Member
-from events import board, calendars, pools, questions, ticket_types
+from events import bells, board, calendars, pools, questions, ticket_types
 from events.access import event_for, may_run, registration_for, registration_of_key
 from events.models import Attendee, Claim, Event, Pool, Registration
 from events.models.registration import SEATED, UNDECIDED
@@ -214,6 +214,7 @@ def end(registration: Registration) -> Registration:
     event = registration.event
     must_not_be_in(registration)
     calendar = calendars.invitation(event, cancelled=True) if registration.is_coming else ""
+    bells.settle(registration)
     tell(registration, "event_cancelled", calendar=calendar)
     pools.release(registration)
     move_up(event)

@@ -14,6 +14,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from community.models import Member
+from events import bells
 from events.access import registration_for, registration_of_key
 from events.models import Event, Registration, Reminder
 from events.models.event import ASKED_FROM
@@ -123,6 +124,7 @@ def answered(registration: Registration, *, comes: bool) -> Registration:
         return end(registration)
     registration.still_coming_at = clock.now()
     registration.save(update_fields=["still_coming_at"])
+    bells.settle(registration, "event_still")
     return registration
 
 

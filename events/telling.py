@@ -10,12 +10,12 @@ from django.conf import settings
 from django.urls import reverse
 
 from community.models import Member
-from events import calendars
+from events import bells, calendars
 from events.models import Event, Registration
 from events.models.registration import Guest
 from events.pools import pools_of, read_anew
 from events.seats import people_waiting
-from realtime import clock, keys, live, notify
+from realtime import bell, clock, keys, live, notify
 
 CANCEL, ANSWER = "registration.cancel", "registration.answer"  # what the key in a mail is good for
 STILL = "registration.still"  # yes or no to “still coming?”
@@ -60,13 +60,16 @@ def tell(
     calendar: str | None = None,
     again: str = "",
     only: Collection[str] | None = None,
+    rings: str = "",
     **context: Any,
 ) -> None:
     """Mail `kind` to who registered and to every member named in the party, each once a version, in their language.
 
     `calendar` is an invitation before it is addressed; without it, who comes gets the one of the event. `again` makes it
-    another mail than the one of that version before; `only` says who gets it, as `whose` names them.
+    another mail than the one of that version before; `only` says who gets it, as `whose` names them. Where `bells` knows
+    it (as `rings`, when that is another word for it), the bell rings, too, and by the member's wish no mail goes.
     """
+    bell_kind, notes = rings or kind, []
     event = registration.event
     versions = registration.version, event.version
     is_asked = kind in WITH_ANSWER_LINK and registration.state == Registration.State.OFFERED
@@ -84,6 +87,11 @@ def tell(
         if only is not None and whose(person) not in only:
             continue
         member = person if isinstance(person, Member) else None
+        claim = claim_of(kind, registration, versions, person) + again
+        if member is not None and bells.rings(bell_kind, member, context):
+            notes.append(bells.note(registration, bell_kind, member, claim, context))
+            if not bells.is_mailed(bell_kind, member):
+                continue
         is_mine = member is None or member.pk == registration.member_id
         url = page if member else guest_url(registration)
         links = {
@@ -103,11 +111,12 @@ def tell(
             kind,
             to=person.email,
             language=person.language,
-            claim=claim_of(kind, registration, versions, person) + again,
+            claim=claim,
             context=said | links | {"person": person} | context,
             member=member,
             calendar=calendars.addressed(calendar, person) if calendar else "",
         )
+    bell.ring(notes)
 
 
 def guest_url(registration: Registration) -> str:
@@ -118,13 +127,15 @@ def guest_url(registration: Registration) -> str:
 
 
 def ask_host(registration: Registration) -> None:
-    """Mail the host that a party would like to come. One query."""
+    """Tell the host that a party would like to come. Two queries."""
     event = registration.event
+    claim = f"event_request:{registration.public_id}:{registration.version}"
+    bells.ring_host(event.host, event, "event_request", claim, "guests")
     notify.put(
         "event_request",
         to=event.host.email,
         language=event.host.language,
-        claim=f"event_request:{registration.public_id}:{registration.version}",
+        claim=claim,
         context={
             "event": event,
             "registration": registration,

@@ -16,11 +16,12 @@ from django.db.models import F, QuerySet
 from django.utils.translation import gettext as _
 
 from community.models import Member
+from events import bells
 from events.access import event_for, may_run
 from events.models import Answers, Attendee, CallOff, Claim, EndedParty, Event, Pool, Registration
 from events.telling import ANSWER, announce, claim_of, people_of, tell, whose
 from events.waiting import move_up, offer_until
-from realtime import clock, keys, notify
+from realtime import bell, clock, keys, notify
 
 LASTS = timedelta(minutes=10)
 ON_THE_WAY = timedelta(hours=3)
@@ -29,16 +30,22 @@ TOLD = "event_called_off"
 State = Registration.State
 
 
-def remember(event: Event, rows: Sequence[Registration]) -> None:
-    """Write down what a call-off of a locked event is about to end: these live parties, who have just been written to.
-
-    Their mails wait as long as it can be taken back, unless the event begins soon. Six queries, one more for each party.
-    """
+def told_at(event: Event) -> datetime | None:
+    """Until when what tells of a call-off is held back: as long as it can be taken back; None when the event begins soon."""
     now = clock.now()
     far = event.starts_at is not None and event.starts_at - now > ON_THE_WAY
+    return now + LASTS if far else None
+
+
+def remember(event: Event, rows: Sequence[Registration], held_until: datetime | None) -> None:
+    """Write down what a call-off of a locked event is about to end: these live parties, who have just been written to.
+
+    Their mails wait until then, if at all, as their bells do already. Six queries, one more for each party.
+    """
+    now = clock.now()
     CallOff.objects.filter(event=event).delete()
     call_off = CallOff.objects.create(
-        event=event, version=event.version, until=now + LASTS, told_at=now + LASTS if far else now
+        event=event, version=event.version, until=now + LASTS, told_at=held_until or now
     )
     slots, claims = Counter[int](), dict[int, dict[str, int]]()
     for party, slot in Attendee.objects.filter(event=event, is_live=True).values_list("registration", "slot"):
@@ -57,13 +64,13 @@ def remember(event: Event, rows: Sequence[Registration]) -> None:
         )
         for row in rows
     )
-    if far:
+    if held_until is not None:
         told = [
             claim_of(TOLD, row, (row.version, event.version), person)
             for row in rows
             for person in people_of(row)
         ]
-        notify.hold(told, call_off.told_at)
+        notify.hold(told, held_until)
 
 
 def open_for(event: Event) -> CallOff | None:
@@ -145,7 +152,9 @@ def _fresh_term(row: Registration) -> datetime:
 
 
 def _say(call_off: CallOff, ended: QuerySet[EndedParty], rows: list[Registration]) -> None:
-    """Mails of the call-off that have not left never leave; whom one may have reached hears that it takes place after all."""
+    """Mails of the call-off that have not left never leave, no bell tells of it; whom one of them may have reached hears
+    that it takes place after all.
+    """
     versions = {one.registration_id: (one.version, call_off.version) for one in ended}
     claims = {
         claim_of(TOLD, row, versions[row.pk], person): (row, whose(person))
@@ -153,7 +162,7 @@ def _say(call_off: CallOff, ended: QuerySet[EndedParty], rows: list[Registration
         for person in people_of(row)
     }
     told: dict[int, set[str]] = {}
-    for claim in notify.withdraw(claims):
+    for claim in notify.withdraw(claims) | bell.withdraw(claims):
         row, person = claims[claim]
         told.setdefault(row.pk, set()).add(person)
     for row in rows:
@@ -176,4 +185,5 @@ def _let_go_of(event_id: int) -> int:
     over = CallOff.objects.filter(event=event_id, until__lte=clock.now())
     if over.filter(undone_at=None).exists():
         Answers.objects.filter(registration__event=event_id).delete()  # nobody comes any more
+        bell.take_back(bell.about(bells.SUBJECT, event_id, *bells.OPEN))
     return int(over.delete()[0] > 0)

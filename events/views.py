@@ -23,6 +23,7 @@ from community import households, matching, members, texts
 from community.models import Member
 from events import (
     ages,
+    bells,
     calendars,
     cohosts,
     host_needs,
@@ -134,6 +135,7 @@ def event_page(request: HttpRequest, pk: int) -> HttpResponse:
     """Everything needed to decide, and the party ready to be sent."""
     reader = reader_of(request)
     event = event_for(reader, pk)
+    bells.seen(reader, event.pk)
     return event_shown(request, event, party_form(reader, event) if reader else None)
 
 
@@ -214,6 +216,7 @@ def registration_page(request: HttpRequest, pk: int) -> HttpResponse:
     """The ticket of the whole party, and what can still be changed."""
     member = member_of(request)
     row = registration_for(member, pk)
+    bells.seen(member, row.event_id)
     form = None
     if row.member_id == member.pk and row.is_changeable:
         adults, children = households.live_with(member)

@@ -17,7 +17,7 @@ from django.db.models import Max
 from django.utils.translation import gettext as _
 
 from community.models import Child, Member
-from events import pools
+from events import bells, pools
 from events.access import registration_for, registration_of_key
 from events.models import Event, Registration
 from events.party import sit_down, there, wanted_by
@@ -151,7 +151,7 @@ def _grow(registration: Registration) -> None:
     pools.claim_anew(registration)
     pools.touch(registration)
     pools.enter(registration)
-    tell(registration, "event_party")
+    tell(registration, "event_party", rings="event_grown")
 
 
 def _confirm(registration: Registration) -> None:
@@ -179,6 +179,7 @@ def take_offer(registration: Registration) -> Registration:
     if registration.offer_expires_at is None or registration.offer_expires_at <= clock.now():
         raise ValidationError(_("This offer has ended. You can queue up again."), code="too_late")
     _confirm(registration)
+    bells.settle(registration, "event_offered")
     tell(registration, "event_accepted")
     announce(registration.event)
     return registration
@@ -196,6 +197,7 @@ def leave_offer(registration: Registration) -> Registration:
         return registration
     if registration.state != State.OFFERED:
         raise ValidationError(_("Nothing is offered to you here any more."), code="closed")
+    bells.settle(registration)
     pools.release(registration, State.DECLINED)
     move_up(registration.event)
     announce(registration.event)
@@ -254,6 +256,7 @@ def _expire_at(event_id: int) -> int:
     ended = list(due.select_related("member", "event").order_by("offer_expires_at", "pk"))
     for registration in ended:
         registration.event = event
+        bells.settle(registration)
         tell(registration, "event_offer_ended")
         pools.release(registration, State.EXPIRED)
     move_up(event)

@@ -11,8 +11,8 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from realtime import rooms
-from realtime.models import Block, Entry, Mention
+from realtime import bell, rooms
+from realtime.models import Block, Entry, Mention, Notification
 
 type Unheard = frozenset[int]
 
@@ -30,6 +30,8 @@ def block(member: Any, other_id: int, room_id: int = 0) -> bool:
         if is_new:
             _forget_mentions(member.pk, other_id)
             _forget_mentions(other_id, member.pk)
+            of_each_other = Q(member=member, about=other_id) | Q(member=other_id, about=member)
+            bell.take_back(Notification.objects.filter(of_each_other))
             rooms.tell_hubs(member, Entry.Kind.BLOCK, text=f"{other_id} {room_id}", on=True)
     return is_new
 

@@ -82,11 +82,11 @@ class Ear:
         self._reader: asyncio.Task[None] | None = None
         self._confirmed: dict[str, asyncio.Event] = {}
 
-    async def start(self, channel: str) -> None:
-        """Begin to hear, with a first channel."""
+    async def start(self, *channels: str) -> None:
+        """Begin to hear, with the first channels."""
         with _ears_guard:
             _ears.add(self)
-        self.channels.add(channel)
+        self.channels.update(channels)
         if settings.REDIS_URL:
             self._reader = asyncio.create_task(self._read())
 

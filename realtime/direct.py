@@ -16,8 +16,8 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
-from realtime import blocks, clock, notify, rooms
-from realtime.models import DirectTalk, Participant, Room, TalkRequest
+from realtime import bell, blocks, clock, notify, rooms
+from realtime.models import DirectTalk, Notification, Participant, Room, TalkRequest
 
 ASKED_FOR = timedelta(days=30)
 MOST_OPEN = 5  # of one member, whatever became of them, so that the number tells nothing
@@ -102,7 +102,8 @@ def ask(member: Any, other_id: int) -> Between:
         asker=member, asked=other, defaults={"state": state, "asked_at": now, "answered_at": None}
     )
     if not are_apart:
-        _tell("talk_asked", other, member, f"talk:{request.pk}:{now:%Y%m%d}:asked", "/chat/")
+        claim = f"talk:{request.pk}:{now:%Y%m%d}:asked"
+        _tell("talk_asked", other, member, claim, "/chat/", ("talk", request.pk))
     return Between(is_asked=True)
 
 
@@ -140,6 +141,7 @@ def decline(member: Any, request_id: int) -> None:
     TalkRequest.objects.filter(pk=request.pk, state=State.OPEN).update(
         state=State.DECLINED, answered_at=clock.now()
     )
+    bell.take_back(bell.about("talk", request.pk))
 
 
 # ------------------------------------------------------------------------------------------------- blocking
@@ -200,10 +202,12 @@ def _open(member: Any, other_id: int) -> Room:
     other = get_user_model().objects.get(pk=other_id)
     if known is None:
         DirectTalk.objects.create(room=room, first_id=first, second_id=second)
-        _tell("talk_accepted", other, member, f"talk:{room.pk}:opened", f"/chat/{room.public_id}/")
+        link = f"/chat/{room.public_id}/"
+        _tell("talk_accepted", other, member, f"talk:{room.pk}:opened", link, ("room", room.pk))
     rooms.enter_all(room.pk, [other, member])
-    both = Q(asker=first, asked=second) | Q(asker=second, asked=first)
-    TalkRequest.objects.filter(both).update(state=State.ACCEPTED, answered_at=clock.now())
+    both = TalkRequest.objects.filter(Q(asker=first, asked=second) | Q(asker=second, asked=first))
+    bell.take_back(Notification.objects.filter(subject="talk", subject_id__in=both.values("pk")))
+    both.update(state=State.ACCEPTED, answered_at=clock.now())
     return room
 
 
@@ -224,7 +228,10 @@ def forget(member_id: int) -> None:
         notify.take_back(f"talk:{pk}:")
 
 
-def _tell(kind: str, to: Any, about: Any, claim: str, path: str) -> None:
+def _tell(kind: str, to: Any, about: Any, claim: str, path: str, subject: tuple[str, int]) -> None:
+    bell.ring([bell.note(to, kind, claim, path, subject=subject, about=about)])
+    if not bell.is_mailed(to, bell.Group.TALK):
+        return
     notify.put(
         kind,
         to=to.email,

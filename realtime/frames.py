@@ -368,6 +368,11 @@ def entry(
     return frame
 
 
+def notification(unread: int, what: str) -> str:
+    """How many notifications are unread now; `what` is the JSON of the one that came, `{}` when there are only fewer."""
+    return f'{{"type":"notification","unread":{unread}{"," if what != "{}" else ""}{what[1:]}'
+
+
 def reset(room_id: int, epoch: int, head: int, reason: str | None) -> str:
     """A client's state of a room is of no use any more: it begins anew at `head`."""
     room = ids.encode(room_id)

@@ -17,13 +17,14 @@ from collections import defaultdict
 from collections.abc import Awaitable, Iterable
 from weakref import WeakKeyDictionary
 
-from realtime import bus, callers, frames, ids, live, marks, rooms, writing
+from realtime import bell, bus, callers, frames, ids, live, marks, rooms, writing
 from realtime.callers import Callers
 from realtime.feeds import Feed
 from realtime.frames import Parcel
 from realtime.lines import Line, Ready, Watch
 from realtime.models import Entry
 from realtime.presence import Presence
+from realtime.ringing import Ringing
 from realtime.threads import Together, in_thread
 from realtime.writing import Asked, Outcome, Wish, Written
 
@@ -53,6 +54,7 @@ class Hub:
         self._pens: dict[int, Together[Asked, Outcome]] = {}  # of rooms that others hold
         self._typing: defaultdict[int, set[int]] = defaultdict(set)
         self._presence = Presence()
+        self.bells = Ringing(self.callers)
         self._ear: bus.Ear | None = None
         self._control = 0
         self._clock: asyncio.Task[None] | None = None
@@ -89,7 +91,7 @@ class Hub:
         room = await in_thread(rooms.control)()
         self._control = room.pk
         self._ear = bus.Ear(self._hear, self._lost)
-        await self._ear.start(rooms.channel(room.pk))
+        await self._ear.start(rooms.channel(room.pk), bell.CHANNEL)
         self.epoch = await in_thread(rooms.epoch)()
         self._feeds[room.pk] = self._new_feed(room.pk)
         await self._open([self._feeds[room.pk]])
@@ -97,6 +99,7 @@ class Hub:
 
     async def _stop(self) -> None:
         tasks = [task for task in (self._clock, self._chores) if task is not None]
+        self.bells.stop()
         self._clock = self._chores = None
         for task in tasks:
             task.cancel()
@@ -176,6 +179,9 @@ class Hub:
             ready = Ready(text)
             for line in self._topics.get(channel.removeprefix(live.CHANNEL), ()):
                 line.put(ready)
+            return
+        if channel == bell.CHANNEL:
+            self.bells.hear(text)
             return
         feed = self._feeds.get(int(channel.removeprefix(rooms.CHANNEL)))
         if feed is None:
@@ -262,6 +268,7 @@ class Hub:
     def _lost(self) -> None:
         """The bus may have missed words: compare with the database now."""
         self._wake.set()
+        self.bells.count_again()
 
     # ------------------------------------------------------------------------------------------- tick
 

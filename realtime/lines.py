@@ -76,6 +76,9 @@ class Line:
         self.shown_as = ""  # its member's name, when others may see that they are here
         self.last_sign = monotonic()
         self.is_open = True
+        self.is_welcome = False  # it was told where it stands: what belongs to no room may follow
+        self.has_rung = False  # the bell, before that
+        self.unread = -1  # notifications, as it was told last
         self._send = send
         self.wire: Wire | None = more.get("wire")
         self._waiting: deque[Message] = deque()

@@ -232,6 +232,43 @@ class Mail(models.Model):
         return f"{self.kind} to {self.to}"
 
 
+class Notification(WithId):
+    """What a member is told on every page: that something happened, and with what; never the words of it."""
+
+    member = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", db_index=False)
+    kind = models.CharField(max_length=40)
+    subject = models.CharField(
+        max_length=12, blank=True, help_text="The kind of thing it is about, as its floor calls it."
+    )
+    subject_id = models.BigIntegerField(default=0)
+    about = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        null=True,
+        related_name="+",
+        help_text="Whom it speaks of: it goes with them, and with a block between the two.",
+    )
+    said = models.JSONField(default=dict, help_text="What only that moment knew: a reason, a letter.")
+    link = models.CharField(max_length=200, help_text="Path of the page it leads to.")
+    claim = models.CharField(
+        max_length=200, unique=True, help_text="recipient, subject, kind and version in one, as of its mail."
+    )
+    created_at = models.DateTimeField(default=clock.now, db_index=True)
+    held_until = models.DateTimeField(null=True, help_text="Until then it is shown to nobody.")
+    read_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["member", "-created_at"], name="notifications_of_a_member"),
+            models.Index(fields=["member"], condition=Q(read_at=None, held_until=None), name="bell_unread"),
+            models.Index(fields=["held_until"], condition=Q(held_until__isnull=False), name="bell_held"),
+            models.Index(fields=["subject", "subject_id"], name="bell_about"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} to {self.member_id}"
+
+
 class MailedKey(models.Model):
     """A key in a mail: good for one action on one row, once, until it expires. Only its digest is kept."""
 

@@ -17,7 +17,7 @@ from django.db import OperationalError
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from realtime import blocks, callers, chat, frames, hub, ids, live, reading, rooms
+from realtime import bell, blocks, callers, chat, frames, hub, ids, live, reading, rooms
 from realtime.blocks import Unheard
 from realtime.callers import MAX_LINES_A_MEMBER
 from realtime.lines import WINDOW, Line, Message, Ready, Watch
@@ -44,6 +44,7 @@ LIMITS = {
 
 
 type Found = tuple[Standing, Unheard]
+type Arrived = tuple[Found, int]  # and how many notifications are unread
 
 
 def _find(member_ids: list[int]) -> list[Found]:
@@ -52,14 +53,19 @@ def _find(member_ids: list[int]) -> list[Found]:
     return [(standing[pk], unheard[pk]) for pk in member_ids]
 
 
-def _find_signed_in(lines: list[Line]) -> list[Found | None]:
-    """As `_find`, for the members at these sockets; None for who is no longer signed in. Six queries at most."""
-    found, ended = _find([line.member_id for line in lines]), set(callers.dead(lines))
-    return [None if line in ended else one for line, one in zip(lines, found, strict=True)]
+def _find_signed_in(lines: list[Line]) -> list[Arrived | None]:
+    """As `_find`, with what the bell counts, for the members at these sockets; None for who is no longer signed in.
+
+    Seven queries at most.
+    """
+    member_ids = [line.member_id for line in lines]
+    found, unread, ended = _find(member_ids), bell.counts(member_ids), set(callers.dead(lines))
+    arrived = zip(lines, zip(found, unread, strict=True), strict=True)
+    return [None if line in ended else one for line, one in arrived]
 
 
 _found: Together[int, Found] = Together(_find)
-_found_signed_in: Together[Line, Found | None] = Together(_find_signed_in)
+_found_signed_in: Together[Line, Arrived | None] = Together(_find_signed_in)
 
 
 class Socket:
@@ -229,10 +235,11 @@ class Socket:
         self.waiting_for_hello.cancel()  # they came in time, however long the answer takes
         await self.hub.watch(self.line, form.watch)
         # Who signed out between the handshake and the hub's knowing of this socket would else be overheard.
-        found = await _found_signed_in.ask(self.line)
+        arrived = await _found_signed_in.ask(self.line)
         self.waiting_for_hello = None
-        if found is None:
+        if arrived is None:
             return self.line.close(hub.SIGN_IN)
+        found, unread = arrived
         mine = self._take_in(found)
         welcome = {
             "type": "welcome",
@@ -241,9 +248,13 @@ class Socket:
             "ping": PING_S,
             "window": WINDOW,
             "limits": LIMITS,
+            "notifications": unread,
             "rooms": {ids.encode(room_id): self._standing(here) for room_id, here in mine.items()},
         }
         self._put(welcome)
+        self.line.is_welcome, self.line.unread = True, unread
+        if self.line.has_rung:
+            self.hub.bells.ring(self.member.pk)
         for room_id in form.watch:
             await self._begin(room_id, mine.get(room_id), form.cursors.get(room_id))
 

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from realtime import api as doors
-from realtime import people_api, people_views, report_api, report_views, views
+from realtime import bell_api, bell_views, people_api, people_views, report_api, report_views, views
 
 urlpatterns = [
     path("chat/", views.chat_page, name="chat"),
@@ -21,6 +21,9 @@ urlpatterns = [
     path("chat/requests/<id:pk>/<slug:answer>/", people_views.talk_answer, name="talk_answer"),
     path("me/blocked/", people_views.blocked, name="blocked"),
     path("chat/<id:pk>/people/<id:member_id>/report/", report_views.person_report, name="person_report"),
+    path("notifications/", bell_views.notification_list, name="notifications"),
+    path("notifications/read/", bell_views.notifications_read, name="notifications_read"),
+    path("notifications/<id:pk>/remove/", bell_views.notification_remove, name="notification_remove"),
     path("chat/<id:pk>/<int:seq>/report/", report_views.message_report, name="message_report"),
     path("chat/reports/", report_views.report_list, name="reports"),
     path("chat/reports/<id:pk>/", report_views.report_page, name="report"),
@@ -39,6 +42,9 @@ api = [
     path("talk-requests/<id:pk>/decline/", people_api.TalkDecline.as_view(), name="api_talk_decline"),
     path("blocks/", people_api.Blocks.as_view(), name="api_blocks"),
     path("blocks/<id:pk>/", people_api.BlockDetail.as_view(), name="api_block"),
+    path("notifications/", bell_api.Notifications.as_view(), name="api_notifications"),
+    path("notifications/read/", bell_api.NotificationsRead.as_view(), name="api_notifications_read"),
+    path("notifications/<id:pk>/", bell_api.NotificationDetail.as_view(), name="api_notification"),
     path("reports/", report_api.Reports.as_view(), name="api_reports"),
     path("reports/<id:pk>/", report_api.ReportDetail.as_view(), name="api_report"),
 ]

@@ -13,7 +13,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from realtime import chat, conversations, direct, ids, presence, reading, reports, rooms
+from realtime import bell, chat, conversations, direct, ids, presence, reading, reports, rooms
 from realtime.models import Room
 
 
@@ -25,6 +25,7 @@ def chat_page(request: HttpRequest) -> HttpResponse:
     `?part=list`: the list alone, for a page that has fallen behind it.
     """
     member: Any = request.user
+    bell.seen(member, "talk")
     if request.GET.get("part") == "list":
         return render(request, "realtime/_rooms.html", {"rows": conversations.of(member)})
     context = {
@@ -56,6 +57,7 @@ def room_page(request: HttpRequest, pk: int) -> HttpResponse:
     here = next((row for row in rows if row.room_id == pk), None)
     if here is None:
         raise Room.DoesNotExist
+    bell.seen(member, "room", pk)
     page = reading.history(
         member, pk
     )  # after the head was read: what comes between is heard again, not missed

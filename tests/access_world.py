@@ -17,7 +17,7 @@ from events.models import DoorHelper, Event
 from events.registration import Person, register
 from realtime import chat, clock, direct, reports
 from realtime.ids import encode, new_id
-from realtime.models import TalkRequest
+from realtime.models import Notification, TalkRequest
 from tests import factories as make
 from tests.community.test_accounts import Passkey
 from tests.config.small_region import patient
@@ -118,6 +118,7 @@ def _bodies(people: dict[str, Member]) -> dict[str, dict[str, Any]]:
         "POST /chat/{room}/people/{fellow}/report/": {"reason": "rude"},
         "POST /chat/{room}/{said}/report/": {"reason": "rude"},
         "POST /me/blocked/": {"member": "{fellow}"},
+        "PATCH /api/v1/notifications/{notification}/": {"read": True},
         "POST /chat/reports/{report}/": {"decision": "nothing", "note": "A misunderstanding"},
         "POST /desk/{centre}/reports/{report}/": {"decision": "nothing", "note": "A misunderstanding"},
         "PATCH /api/v1/rooms/{room}/": {"muted": True},
@@ -217,6 +218,7 @@ def _talk(people: dict[str, Member]) -> dict[str, str]:
     return {
         "fellow": fellow.public_id,
         "request": TalkRequest.objects.get().public_id,
+        "notification": Notification.objects.get(kind="talk_asked").public_id,
         "report": complaint.report.public_id,
         "mine": own.report.public_id,
         "circle": circle.public_id,

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.db.models.functions import Lower
 
 from community.models.places import Centre, Interest, Place
@@ -38,6 +38,12 @@ class Member(AbstractBaseUser, PermissionsMixin, WithId):
     display_name = models.CharField(max_length=60, blank=True)
     language = models.CharField(max_length=12, default="en")
     time_zone = models.CharField(max_length=40, default="Europe/Brussels")
+    channels = models.JSONField(
+        default=dict,
+        db_default=Value({}, models.JSONField()),
+        blank=True,
+        help_text="{group: channels beside the bell}; a group that is not named has the usual ones.",
+    )
     is_active = models.BooleanField(default=True)
     is_staff = models.BooleanField(default=False, help_text="Operator: command line only.")
     is_host = models.BooleanField(default=False, help_text="May create events and circles; given by staff.")

@@ -25,7 +25,7 @@ from community.forms import page_language
 from community.models import Member
 from config import locks, reauthentication
 from events import guests
-from realtime import notify, rooms
+from realtime import bell, notify, rooms
 
 LOGOUT = "signed out"
 
@@ -59,7 +59,7 @@ class SignedIn(AuthenticationBackend):
     def get_user(self, user_id: Any) -> Member | None:
         """The active member of that id with profile, both towns and centre; None when there is none. One query."""
         known = Member.objects.select_related("profile__lives", "profile__works", "profile__centre")
-        known = known.annotate(erasure_due=privacy.DUE)
+        known = known.annotate(erasure_due=privacy.DUE, unread_bell=bell.unread_here())
         return sign_ins.with_standing(known).filter(pk=user_id, is_active=True).first()
 
 

@@ -16,7 +16,7 @@ from community import exports, personal_fields, privacy
 from config import sessions
 from config.sqlite.base import truncate_log
 from events import guests, invited, partners, questions, reminding, series, undoing, waiting
-from realtime import notify
+from realtime import bell, notify
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ def table() -> list[Sweep]:
     """Every sweep of the house."""
     return [
         Sweep(notify.send_due, 0.5),
+        Sweep(bell.let_out, 2),
         Sweep(waiting.expire_offers, 2),
         Sweep(guests.expire, 5),
         Sweep(questions.seal_anew, 600),

@@ -270,6 +270,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENFORCE_NON_BLANK_FIELDS": True,
     "ENUM_NAME_OVERRIDES": {
+        "ChannelEnum": "realtime.bell.CHANNELS",
         "EventStateEnum": "events.models.Event.State",
         "InvitationStatusEnum": "events.inviting.STATES",
         "QuestionKindEnum": "events.questions.KINDS",

@@ -33,6 +33,7 @@ OWN_PAGES = {
         *("/me/data/", "/me/data/erase/"),
         *("/welcome/1/", "/welcome/2/", "/welcome/3/", "/welcome/4/"),
         *("/accounts/email/", "/accounts/sessions/", "/accounts/2fa/", "/me/keys/", "/me/log/"),
+        *("/notifications/", "/me/notifications/"),
     ],
     "host": ["/events/new/", "/circles/new/"],
     "manager": [

@@ -16,7 +16,7 @@ from events.models import Event, Gate, Inquiry, Invitation, PartnerCalendar, Reg
 from events.registration import Person, cancel, register
 from events.tickets import code_of
 from realtime import blocks, chat, clock, direct, reports
-from realtime.models import Report, Room, TalkRequest
+from realtime.models import Notification, Report, Room, TalkRequest
 from tests.factories import (
     make_centre,
     make_child,
@@ -56,6 +56,7 @@ class Region:
     inquiry: Inquiry
     export: Export
     asked: TalkRequest
+    told: Notification
     report: Report
     tokens: dict[str, str]
 
@@ -72,6 +73,7 @@ class Region:
             "jobs": self.export.pk,
             "members": self.manager.pk,
             "talk-requests": self.asked.pk,
+            "notifications": self.told.pk,
             "blocks": self.report.about_id,
             "reports": self.report.pk,
             "invitations": self.invitation.pk,
@@ -111,6 +113,8 @@ class Region:
             "party": [{}, {"name": "Ana"}],
             "room": self.room.public_id,
             "member": self.manager.public_id,
+            "read": True,
+            "channels": {"letters": ["bell"], "talk": ["bell", "mail"]},
             "reason": "rude",
             "emails": ["Bo <bo@example.org>"],
             "event": self.events[3].public_id,
@@ -197,6 +201,7 @@ def make_region() -> Region:
         inquiry=inquiries.ask(member, events[0].pk, "May I bring a pram?"),
         export=export,
         asked=TalkRequest.objects.get(asker=lena),
+        told=Notification.objects.get(kind="talk_asked", member=member),
         report=report,
         tokens={"member": issue_token(member, "test"), "manager": issue_token(manager, "test")},
     )

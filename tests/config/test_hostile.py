@@ -26,6 +26,7 @@ from rest_framework import serializers
 
 from community import members
 from community.forms import (
+    ChannelsForm,
     ChildForm,
     CircleForm,
     CirclesFilter,
@@ -272,6 +273,7 @@ def form_makers(region: Region) -> dict[type, Any]:
     return makers | {
         PartyForm: lambda data: PartyForm(data, member=region.member, adults=[], children=[]),
         EventForm: lambda data: EventForm(data, member=region.manager),
+        ChannelsForm: lambda data: ChannelsForm(data, member=region.member),
         JoinAgainForm: JoinAgainForm,
         LoginCodeForm: lambda data: LoginCodeForm(data, code="BCDF-GHJK-LMNP"),
         SignUpCodeForm: lambda data: SignUpCodeForm(data, code="BCDF-GHJK-LMNP"),

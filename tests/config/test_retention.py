@@ -31,7 +31,7 @@ from events.questions import Given
 from events.registration import Person, register
 from realtime import clock as our_clock
 from realtime import direct, keys, notify, reports
-from realtime.models import Mail, MailedKey, Report, TalkRequest
+from realtime.models import Mail, MailedKey, Notification, Report, TalkRequest
 from tests.factories import make_circle, make_event, make_member, make_newcomer, make_room
 
 pytestmark = pytest.mark.django_db
@@ -114,6 +114,7 @@ EACH = [
         HouseholdInvitation.objects.count,
     ),
     Kept(kept.MAILS, _sent_mail, lambda: Mail.objects.filter(text__contains="Ada").count()),
+    Kept(kept.BELL, _question, Notification.objects.count),
     Kept(
         kept.MAILED_KEYS,
         lambda: keys.make("cancel", 1, expires_at=our_clock.now()),

@@ -37,7 +37,7 @@ from events.registration import Person, register
 from events.telling import tell
 from realtime import chat, direct, moderation, reports, rooms
 from realtime.clock import now
-from realtime.models import Mail, MailedKey, Report
+from realtime.models import Mail, MailedKey, Notification, Report
 from tests.events.doors import code, gate, reading
 from tests.factories import make_centre, make_circle, make_event, make_host, make_manager, make_member
 
@@ -243,9 +243,15 @@ def test_following_every_link_of_every_mail_changes_nothing(client: Client) -> N
 
 
 def everything() -> dict[str, list[Any]]:
-    """Every row of the house but sessions, which reading a page may begin."""
+    """Every row of the house but sessions, which reading a page may begin, and that a notification was read by it."""
+    read_at = Notification._meta.get_field("read_at")
     return {
-        model._meta.label: sorted(model.objects.values_list(), key=repr)
+        model._meta.label: sorted(
+            model.objects.values_list(
+                *(one.attname for one in model._meta.concrete_fields if one != read_at)
+            ),
+            key=repr,
+        )
         for model in apps.get_models()
         if model._meta.app_label in {"realtime", "community", "events", "config", "account", "mfa"}
     }

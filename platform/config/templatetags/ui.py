@@ -17,7 +17,7 @@ from django.template.context import Context
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import get_language, gettext
+from django.utils.translation import get_language, gettext, ngettext
 
 from config.icons import ICONS
 from events import ticket_types
@@ -138,6 +138,14 @@ def form_errors(form: BaseForm) -> dict[str, Any]:
 def empty(icon: str, title: str, text: str = "", url: str = "", label: str = "") -> dict[str, str]:
     """What a list says when there is nothing in it: what to do next."""
     return {"icon": icon, "title": title, "text": text, "url": url, "label": label}
+
+
+@register.inclusion_tag("components/bell.html")
+def bell(member: Any) -> dict[str, Any]:
+    """How many notifications are new, as a badge that hides at none; a script counts on with the two forms. No query."""
+    n = getattr(member, "unread_bell", 0)
+    one, many = (ngettext("%(n)s is new", "%(n)s are new", number) for number in (1, 2))
+    return {"n": n, "one": one, "many": many, "said": ngettext("%(n)s is new", "%(n)s are new", n) % {"n": n}}
 
 
 @register.inclusion_tag("components/date_tile.html")

@@ -250,6 +250,7 @@ const hearing = {
     if (add.length) put({ type: "watch", add: Object.fromEntries(add) });
     emit(frame);
     badges();
+    bell(frame.notifications);
     show();
     follow();
     tellReads();
@@ -299,6 +300,11 @@ const hearing = {
   },
   bye(frame) {
     comeBackIn = (frame.retry_after ?? 1) * 1000;
+  },
+  notification(frame) {
+    bell(frame.unread);
+    for (const list of document.querySelectorAll("[data-bell-list]")) list.dispatchEvent(new CustomEvent("live"));
+    emit(frame);
   },
   live(frame) {
     for (const one of document.querySelectorAll(`[data-live-topic="${CSS.escape(frame.topic)}"]`)) {
@@ -385,6 +391,16 @@ function badges() {
     for (const badge of document.querySelectorAll(`[data-unread-room="${CSS.escape(id)}"]`)) count(badge, unread);
   }
   for (const badge of document.querySelectorAll("[data-unread], [data-unread-total]")) count(badge, total);
+}
+
+// data-bell: how many notifications are new; [data-one] beside the number says so in words, data-many of several.
+function bell(unread) {
+  for (const badge of document.querySelectorAll("[data-bell]")) {
+    const words = badge.querySelector("[data-one]");
+    const form = new Intl.PluralRules(document.documentElement.lang).select(unread) === "one" ? words.dataset.one : words.dataset.many;
+    words.textContent = form.replace("%(n)s", unread);
+    count(badge, unread);
+  }
 }
 
 function count(badge, unread) {
