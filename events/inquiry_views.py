@@ -40,7 +40,7 @@ def event_ask(request: HttpRequest, pk: int) -> HttpResponse:
         else:
             messages.success(request, _("The host has your question, and you get the answer by mail."))
             return redirect(f"{event.get_absolute_url()}#questions")
-    return event_shown(request, event, party_form(member, event), ask_form=form, status=status)
+    return event_shown(request, event, party_form(member, event), typed=form, status=status)
 
 
 @login_required

@@ -206,7 +206,7 @@ def _event_of(request: HttpRequest, row: Invitation, key: str) -> HttpResponse:
     reader = reader_of(request)
     if reader is not None and Event.objects.visible_to(reader).filter(pk=row.event_id).exists():
         return redirect(row.event)
-    return event_shown(request, row.event, None, guest_form=_guest_form(row), by_key=(row, key))
+    return event_shown(request, row.event, None, typed=_guest_form(row), by_key=(row, key))
 
 
 def _guest_form(row: Invitation, data: Any = None) -> GuestForm:
@@ -229,7 +229,7 @@ def _come(request: HttpRequest, row: Invitation, key: str) -> HttpResponse:
             put(form, refused, {"party": form.guest_fields[0].name})
         else:
             return redirect(guest_url(made))
-    return event_shown(request, row.event, None, guest_form=form, by_key=(row, key), status=status)
+    return event_shown(request, row.event, None, typed=form, by_key=(row, key), status=status)
 
 
 @login_required

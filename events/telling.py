@@ -72,17 +72,9 @@ def tell(
     bell_kind, notes = rings or kind, []
     event = registration.event
     versions = registration.version, event.version
-    is_asked = kind in WITH_ANSWER_LINK and registration.state == Registration.State.OFFERED
     if calendar is None:
         calendar = calendars.invitation(event) if registration.is_coming else ""
-    may_cancel = kind in WITH_CANCEL_LINK and registration.event.over_at is not None
-    said = {
-        "event": event,
-        "registration": registration,
-        "attendees": registration.live,
-        "event_url": f"{settings.PUBLIC_URL}{event.get_absolute_url()}",
-    }
-    page = f"{settings.PUBLIC_URL}{reverse('registration', args=[registration.pk])}"
+    said = {"event": event, "registration": registration, "attendees": registration.live}
     for person in people_of(registration):
         if only is not None and whose(person) not in only:
             continue
@@ -92,31 +84,42 @@ def tell(
             notes.append(bells.note(registration, bell_kind, member, claim, context))
             if not bells.is_mailed(bell_kind, member):
                 continue
-        is_mine = member is None or member.pk == registration.member_id
-        url = page if member else guest_url(registration)
-        links = {
-            "is_mine": is_mine,
-            "registration_url": url,
-            # A guest sees no other page of an event that is not for everybody.
-            "event_url": url
-            if member is None and event.visibility != Event.Visibility.PUBLIC
-            else said["event_url"],
-            "cancel_url": (_cancel_url(registration) if member else url) if may_cancel and is_mine else "",
-            "still_url": (_still_url(registration) if member else url)
-            if kind == "event_still" and is_mine
-            else "",
-            "answer_url": (_answer_url(registration) if member else url) if is_asked and is_mine else "",
-        }
         notify.put(
             kind,
             to=person.email,
             language=person.language,
             claim=claim,
-            context=said | links | {"person": person} | context,
+            context=said | _links(kind, registration, member) | {"person": person} | context,
             member=member,
             calendar=calendars.addressed(calendar, person) if calendar else "",
         )
     bell.ring(notes)
+
+
+def _links(kind: str, registration: Registration, member: Member | None) -> dict[str, Any]:
+    """The addresses that stand in a mail of this kind to a member of the party, or to its guest (None). At most two queries."""
+    event = registration.event
+    is_mine = member is None or member.pk == registration.member_id
+    page = f"{settings.PUBLIC_URL}{reverse('registration', args=[registration.pk])}"
+    url = page if member else guest_url(registration)
+    is_asked = kind in WITH_ANSWER_LINK and registration.state == Registration.State.OFFERED
+    keyed = {
+        "cancel_url": (kind in WITH_CANCEL_LINK and event.over_at is not None, _cancel_url),
+        "still_url": (kind == "event_still", _still_url),
+        "answer_url": (is_asked, _answer_url),
+    }
+    is_for_all = (
+        event.visibility == Event.Visibility.PUBLIC
+    )  # of any other a guest sees no page but their own
+    return {
+        "is_mine": is_mine,
+        "registration_url": url,
+        "event_url": f"{settings.PUBLIC_URL}{event.get_absolute_url()}" if member or is_for_all else url,
+        **{
+            name: (made(registration) if member else url) if stands and is_mine else ""
+            for name, (stands, made) in keyed.items()
+        },
+    }
 
 
 def guest_url(registration: Registration) -> str:

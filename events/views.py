@@ -187,7 +187,7 @@ def event_register(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @require_GET
 def my_events(request: HttpRequest) -> HttpResponse:
-    """What I come to, what I am invited to and what I host. At most eighteen queries for any number."""
+    """What I come to, what I am invited to and what I host. At most seventeen queries for any number."""
     member = member_of(request)
     by_me = Registration.objects.filter(member=member).values("pk")
     named = Attendee.objects.filter(member=member, is_live=True).values("registration")
@@ -388,13 +388,11 @@ def event_shown(
     event: Event,
     form: PartyForm | None,
     *,
-    guest_form: GuestForm | None = None,
-    link_form: LinkForm | None = None,
-    ask_form: AskForm | None = None,
+    typed: GuestForm | LinkForm | AskForm | None = None,
     by_key: tuple[Invitation, str] | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    """The page of an event with the form of a member (`form`), or of who has no account, as it was typed.
+    """The page of an event with the form of a member (`form`), or with another of its forms as it was `typed`.
 
     With an invitation and the key of its mail (`by_key`) it is for who holds the mail, whoever is signed in.
     """
@@ -421,14 +419,11 @@ def event_shown(
         "mine": mine,
         "mine_attendees": mine.live if mine else [],
         "form": form,
-        "guest_form": guest_form or GuestForm(event=event),
-        "link_form": link_form or (None if reader else LinkForm()),
         "invitation": invitation or (None if mine else invited.to_event(reader, event)),
         "key": key,
         "inquiries": asked,
         "asked": sum(one.answered_at is None for one in asked),
         "takes_questions": inquiries.takes_questions(event) and not key,
-        "ask_form": ask_form or AskForm(),
         "partners": event.partner_centres.all(),
         "hosts": cohosts.hosts_of(event),
         "runs": standing.runs,
@@ -442,8 +437,21 @@ def event_shown(
         "now": clock.now(),
         "in_room": standing.in_room,
         "has_stepped_out": standing.has_stepped_out,
-    }
+    } | _other_forms(reader, event, typed)
     return render(request, "events/event.html", context, status=status)
+
+
+def _other_forms(
+    reader: Member | None, event: Event, typed: GuestForm | LinkForm | AskForm | None
+) -> dict[str, Form | None]:
+    """The forms of an event's page but that of a member's party: empty, or as one of them was typed."""
+    fresh: dict[str, Form | None] = {
+        "guest_form": GuestForm(event=event),
+        "link_form": None if reader else LinkForm(),
+        "ask_form": AskForm(),
+    }
+    names: dict[type, str] = {GuestForm: "guest_form", LinkForm: "link_form", AskForm: "ask_form"}
+    return fresh | ({names[type(typed)]: typed} if typed else {})
 
 
 def _dates_of(reader: Member | None, event: Event) -> list[Event]:

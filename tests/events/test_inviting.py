@@ -20,7 +20,7 @@ from events.models import Event, Invitation, InvitationStop, Registration
 from events.models.registration import Guest
 from events.registration import Person, register
 from events.seats import places_of
-from events.sharing import card_of
+from events.sharing import card_of, plain
 from realtime import blocks, keys, notify
 from realtime import clock as times
 from realtime.models import Mail, MailedKey
@@ -142,7 +142,7 @@ def test_nobody_else_finds_it_anywhere() -> None:
         assert client.get(f"/events/{event.public_id}/").status_code == 404
         assert client.get(f"/events/{event.public_id}.ics").status_code == 404
         assert client.get(f"/api/v1/events/{event.public_id}/").status_code == 404
-    assert card_of(event, places_of([event])[event.pk]) is None
+    assert card_of(event, places_of([event])[event.pk], plain(event.description)) is None
 
 
 def test_seeing_costs_the_same_for_one_invitation_and_for_thirty(django_assert_num_queries: Any) -> None:

@@ -577,7 +577,7 @@ def test_my_events_cost_the_same_for_one_and_thirty(
         )
         register(member, event.pk, [Person()])
 
-    with django_assert_num_queries(18):
+    with django_assert_num_queries(17):
         response = client.get("/events/mine/")
 
     assert len(response.context["coming"]) == how_many
