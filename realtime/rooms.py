@@ -128,14 +128,6 @@ def lock(room_id: int) -> Room:
     return Room.objects.select_for_update().get(pk=room_id)
 
 
-def lock_all(room_ids: Collection[int], *, waits: bool = True) -> dict[int, Room]:
-    """As `lock`, several, always in one order; without those that are not there.
-
-    `waits`: not so, those which another transaction holds are left out, too.
-    """
-    return {room.pk: room for room in statements.lock(room_ids, waits=waits)}
-
-
 class Pen:
     """Writes the next entries of a room locked in this transaction: two statements and one word to the hubs for
     any number of them.
@@ -170,12 +162,14 @@ class Pen:
         return taken
 
 
-def flush(pens: Collection[Pen]) -> None:
-    """Write what was appended to these rooms, and tell the hubs once it is committed. Two statements."""
+def flush(pens: Collection[Pen], readers: Collection[statements.Seat] = ()) -> None:
+    """Write what was appended to these rooms and how far these have read, and tell the hubs once it is committed. Three
+    statements at most.
+    """
     appended = {pen.room: taken for pen in pens if (taken := pen.take())}
-    if not appended:
+    if not appended and not readers:
         return
-    statements.append(list(appended), [entry for taken in appended.values() for entry, _named in taken])
+    statements.append(appended, [entry for taken in appended.values() for entry, _named in taken], readers)
     for room, taken in appended.items():
         word = pack(Parcel.of(entry, named=named) for entry, named in taken)
         transaction.on_commit(partial(bus.publish, channel(room.pk), word), robust=True)
