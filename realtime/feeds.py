@@ -17,7 +17,7 @@ from realtime.threads import in_thread
 log = logging.getLogger(__name__)
 
 GAP_PATIENCE_S = 0.02  # two threads may publish 6 before 5: mostly 5 is just behind
-JOIN_S = 0.01
+MIN_PAUSE_S, MAX_PAUSE_S = 0.01, 0.1  # between two frames of a room
 PULL = 500
 KEPT = 500  # entries kept for who comes back
 MAX_JOINED, MAX_JOINED_CHARACTERS = 32, 65_536
@@ -136,9 +136,17 @@ class Feed:
         self._syncs.clear()
 
     def _send_soon(self) -> None:
+        """Send what waits at once; then pause for twice as long as that took, and join what comes meanwhile.
+
+        A large room, or one whose messages come from several processes that are short of time, so has fewer and longer
+        frames, and never more than a third of the loop's time.
+        """
         if self._out and self._timer is None:
+            loop = asyncio.get_running_loop()
+            began = loop.time()
             self._send()
-            self._timer = asyncio.get_running_loop().call_later(JOIN_S, self._send_again)
+            pause = min(max(2 * (loop.time() - began), MIN_PAUSE_S), MAX_PAUSE_S)
+            self._timer = loop.call_later(pause, self._send_again)
 
     def _send_again(self) -> None:
         self._timer = None

@@ -3,13 +3,14 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.db import OperationalError
 
-from realtime import bus, callers, feeds, hub, marks, reading, rooms, threads, writing
+from realtime import bus, callers, feeds, frames, hub, marks, reading, rooms, threads, writing
 from realtime.models import Entry, Participant
 from realtime.threads import Together
 from realtime.threads import in_thread as in_db
@@ -204,3 +205,41 @@ async def test_a_word_of_a_place_that_does_not_exist_is_not_asked_for_for_ever(
 
     assert (await tab.entries(1))[0]["seq"] == 1
     await tab.leave()
+
+
+class SlowRoom:
+    """A loop's clock and somebody in a room to whom sending takes `cost` seconds."""
+
+    def __init__(self, cost: float) -> None:
+        self.cost, self.now = cost, 0.0
+        self.pauses: list[float] = []
+        self.heard: list[list[int]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, pause: float, then: Callable[[], None]) -> "SlowRoom":
+        self.pauses.append(pause)
+        self.then = then
+        return self
+
+    def take(self, bundle: Any) -> None:
+        self.now += self.cost
+        self.heard.append([parcel.seq for parcel in bundle.parcels])
+
+
+@pytest.mark.parametrize(("cost", "pause"), [(0.001, 0.01), (0.02, 0.04), (1.0, 0.1)])
+async def test_the_longer_sending_takes_the_longer_a_room_joins_what_comes(
+    monkeypatch: pytest.MonkeyPatch, cost: float, pause: float
+):
+    feed, slow = feeds.Feed(1, 1, lambda _feed, _parcel: True), SlowRoom(cost)
+    feed.begin(0, 0)
+    monkeypatch.setattr(feeds, "asyncio", SimpleNamespace(get_running_loop=lambda: slow))
+    feed.watches[object()] = slow  # type: ignore[index,assignment]
+    for seq in range(1, 5):
+        feed.hear(frames.Parcel(seq, seq, "message", 1, "{}"))
+        feed.drain()
+    assert slow.heard == [[1]], "the first at once"
+    slow.then()
+    assert slow.heard == [[1], [2, 3, 4]]
+    assert slow.pauses == pytest.approx([pause, pause])
