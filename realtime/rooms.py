@@ -145,8 +145,8 @@ class Pen:
         room = self.room
         room.head += 1
         room.n += kind == Entry.Kind.MESSAGE
-        numbers = {"seq": room.head, "n": room.n, "rev": room.head}
-        entry = Entry(room=room, kind=kind, author=author, at=clock.now(), **numbers, **fields)
+        where = {"room_id": room.pk, "seq": room.head, "n": room.n, "rev": room.head, "at": clock.now()}
+        entry = statements.entry(author, where | {"kind": kind} | fields)
         self._entries.append(entry)
         self._named.append(named or [])
         return entry

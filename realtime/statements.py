@@ -21,6 +21,8 @@ from realtime.models import Entry, Participant, Room
 ENTRY, PARTICIPANT, ROOM = (f'"{model._meta.db_table}"' for model in (Entry, Participant, Room))
 FIELDS = [field for field in Entry._meta.concrete_fields if not field.primary_key]
 NAMES = [field.attname for field in FIELDS]
+BLANK = {field.attname: None if field.null else field.get_default() for field in FIELDS}
+AUTHOR = Entry._meta.get_field("author")
 COLUMNS = ", ".join(f'"{field.column}"' for field in FIELDS)
 OF_A_ROOM = ["id", "kind", "head", "n", "closed_at"]  # the rest is read when somebody asks for it
 NUMBER = "bigint"
@@ -185,6 +187,13 @@ def messages_up_to(places: Collection[Place]) -> dict[Place, int]:
 
 
 # ------------------------------------------------------------------------------------------------- write
+
+
+def entry(author: Any, fields: dict[str, Any]) -> Entry:
+    """A new entry with these fields, in half the time that it takes the model by name. No query."""
+    made = Entry(None, *(BLANK | fields | {"author_id": author and author.pk}).values())
+    AUTHOR.set_cached_value(made, author)
+    return made
 
 
 def append(rooms: Iterable[Room], entries: Iterable[Entry], readers: Iterable[Seat] = ()) -> None:
