@@ -170,9 +170,11 @@ def flush(pens: Collection[Pen], readers: Collection[statements.Seat] = ()) -> N
     if not appended and not readers:
         return
     statements.append(appended, [entry for taken in appended.values() for entry, _named in taken], readers)
-    for room, taken in appended.items():
-        word = pack(Parcel.of(entry, named=named) for entry, named in taken)
-        transaction.on_commit(partial(bus.publish, channel(room.pk), word), robust=True)
+    words = {
+        channel(room.pk): pack(Parcel.of(entry, named=named) for entry, named in taken)
+        for room, taken in appended.items()
+    }
+    transaction.on_commit(partial(bus.publish, words), robust=True)
 
 
 def append(room: Room, kind: Entry.Kind, author: Any, **fields: Any) -> Entry:

@@ -191,7 +191,8 @@ def messages_up_to(places: Collection[Place]) -> dict[Place, int]:
 
 def entry(author: Any, fields: dict[str, Any]) -> Entry:
     """A new entry with these fields, in half the time that it takes the model by name. No query."""
-    made = Entry(None, *(BLANK | fields | {"author_id": author and author.pk}).values())
+    values: Any = (BLANK | fields | {"author_id": author and author.pk}).values()
+    made = Entry(None, *values)
     AUTHOR.set_cached_value(made, author)
     return made
 
