@@ -228,10 +228,20 @@ class SlowRoom:
         self.heard.append([parcel.seq for parcel in bundle.parcels])
 
 
-@pytest.mark.parametrize(("cost", "pause"), [(0.001, 0.01), (0.02, 0.04), (1.0, 0.1)])
+@pytest.mark.parametrize(
+    ("redis", "cost", "pause"),
+    [
+        ("", 0.001, 0.01),
+        ("", 0.01, 0.02),
+        ("", 1.0, 0.03),
+        ("redis://it", 0.02, 0.04),
+        ("redis://it", 1.0, 0.1),
+    ],
+)
 async def test_the_longer_sending_takes_the_longer_a_room_joins_what_comes(
-    monkeypatch: pytest.MonkeyPatch, cost: float, pause: float
+    monkeypatch: pytest.MonkeyPatch, settings: Any, redis: str, cost: float, pause: float
 ):
+    settings.REDIS_URL = redis
     feed, slow = feeds.Feed(1, 1, lambda _feed, _parcel: True), SlowRoom(cost)
     feed.begin(0, 0)
     monkeypatch.setattr(feeds, "asyncio", SimpleNamespace(get_running_loop=lambda: slow))
