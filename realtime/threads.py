@@ -57,7 +57,6 @@ class Together[K, V]:
         """`find(keys)` runs in a thread and gives an answer for each key, in their order."""
         self._find = find
         self._at_most = at_most
-        self._expected = 1
         self._waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, list[tuple[K, asyncio.Future[V]]]] = (
             WeakKeyDictionary()
         )
@@ -80,28 +79,26 @@ class Together[K, V]:
 
     async def _work(self, loop: asyncio.AbstractEventLoop) -> None:
         while waiting := self._waiting.get(loop):
-            await _all_have_come(waiting, min(self._expected, self._at_most))
+            await _all_have_come(waiting, self._at_most)
             asked = waiting[: self._at_most]
             del waiting[: self._at_most]
             try:
                 found = await in_thread(self._find)([key for key, _answer in asked])
             except Exception as wrong:
-                self._expected = 1
                 for _key, answer in asked:
                     if not answer.done():
                         answer.set_exception(wrong)
                 continue
-            self._expected = len(asked) + len(waiting)
             for (_key, answer), value in zip(asked, found, strict=True):
                 if not answer.done():
                     answer.set_result(value)
 
 
-async def _all_have_come(waiting: list[Any], expected: int) -> None:
-    """Wait until as many are here as were lately, or nobody new has come in `QUIET_TURNS` turns of the loop, which take
-    far less time than an answer. Who was answered together asks together again, and not one half during the other's turn.
+async def _all_have_come(waiting: list[Any], enough: int) -> None:
+    """Wait for those who are on their way: until nobody new has come in `QUIET_TURNS` turns of the loop, which take far
+    less time than an answer. Who was answered together asks together again, and not one half during the other's turn.
     """
     quiet, known = 0, len(waiting)
-    while quiet < QUIET_TURNS and known < expected:
+    while quiet < QUIET_TURNS and known < enough:
         await asyncio.sleep(0)
         quiet, known = (quiet + 1 if len(waiting) == known else 0), len(waiting)
