@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from time import monotonic
 
@@ -25,21 +25,23 @@ BREAK_S = 2.0
 RECONNECT_S = 0.5
 SILENCE_S = 2.0  # then Redis is asked whether it is still there; the same again, and it is not
 
+type Words = Mapping[str, str]  # by channel
+
 _ears: set["Ear"] = set()
 _ears_guard = threading.Lock()
 _closed_until = 0.0  # the breaker: until then Redis is not asked again
 
 
-def publish(channel: str, text: str) -> None:
-    """Tell every listener of the channel. From any thread; waits 200 ms at most; never raises.
+def publish(words: Words) -> None:
+    """Tell every listener of these channels. From any thread; waits 200 ms at most; never raises. One round trip.
 
     Without Redis, and while Redis does not answer, only this process hears it.
     """
-    if not (settings.REDIS_URL and _publish_to_redis(channel, text)):
+    if words and not (settings.REDIS_URL and _publish_to_redis(words)):
         with _ears_guard:
-            here = [ear for ear in _ears if channel in ear.channels]
+            here = list(_ears)
         for ear in here:
-            ear.tell(channel, text)
+            ear.tell(words)
 
 
 def is_up() -> bool:
@@ -47,12 +49,15 @@ def is_up() -> bool:
     return not settings.REDIS_URL or monotonic() >= _closed_until
 
 
-def _publish_to_redis(channel: str, text: str) -> bool:
+def _publish_to_redis(words: Words) -> bool:
     global _closed_until
     if monotonic() < _closed_until:
         return False
     try:
-        _publisher(settings.REDIS_URL).publish(channel, text)
+        with _publisher(settings.REDIS_URL).pipeline(transaction=False) as together:
+            for channel, text in words.items():
+                together.publish(channel, text)
+            together.execute()
     except (redis.RedisError, OSError):
         _closed_until = monotonic() + BREAK_S
         log.warning("bus: Redis does not answer; this process goes on alone for %s s", BREAK_S)
@@ -120,10 +125,15 @@ class Ear:
                 async with asyncio.timeout(PATIENCE_S):
                     await self._redis.unsubscribe(channel)
 
-    def tell(self, channel: str, text: str) -> None:
-        """A word from this process, from whatever thread."""
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._heed, channel, text)
+    def tell(self, words: Words) -> None:
+        """Words from this process, from whatever thread."""
+        if heard := [(channel, text) for channel, text in words.items() if channel in self.channels]:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._heed_all, heard)
+
+    def _heed_all(self, heard: list[tuple[str, str]]) -> None:
+        for channel, text in heard:
+            self._heed(channel, text)
 
     def _heed(self, channel: str, text: str) -> None:
         """Pass a word on. One that nobody understands (another version's, a stranger's) is as good as lost."""

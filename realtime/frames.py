@@ -47,21 +47,21 @@ def loads(text: str) -> dict[str, Any]:
 
 def dumps(frame: Mapping[str, Any]) -> str:
     """A frame as text, without a needless byte."""
-    return json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
+    return _encoder.encode(frame)
 
 
 def dumps_value(value: str | int) -> str:
     """A bare value as JSON text."""
-    return json.dumps(value, ensure_ascii=False)
+    return _encoder.encode(value)
 
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON (RFC 8259 §6)")
 
 
-_decoder = json.JSONDecoder(
-    parse_constant=_no_constant
-)  # made once: with an argument json.loads makes one each time
+# Made once: with an argument json.loads and json.dumps make one each time.
+_decoder = json.JSONDecoder(parse_constant=_no_constant)
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def _is_deeper(value: object, levels: int) -> bool:

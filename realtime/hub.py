@@ -465,8 +465,7 @@ class Hub:
 
 def _publish(kind: str, words: dict[int, str]) -> None:
     """Say something passing in several rooms, to every process."""
-    for room_id, word in words.items():
-        bus.publish(rooms.channel(room_id), frames.pack([Parcel(0, 0, kind, 0, word)]))
+    bus.publish({rooms.channel(pk): frames.pack([Parcel(0, 0, kind, 0, word)]) for pk, word in words.items()})
 
 
 def _typing_frame(room_id: int, writers: Iterable[int]) -> str:

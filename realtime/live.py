@@ -27,7 +27,7 @@ def register(prefix: str, may_follow: MayFollow) -> None:
 def publish(topic: str, data: dict[str, Any]) -> None:
     """Tell who follows the topic, once this transaction is committed. No query; losing it harms nothing."""
     word = frames.dumps({"type": "live", "topic": topic, "data": data})
-    transaction.on_commit(partial(bus.publish, CHANNEL + topic, word), robust=True)
+    transaction.on_commit(partial(bus.publish, {CHANNEL + topic: word}), robust=True)
 
 
 def may_follow(member: Any, topic: str) -> bool:

@@ -55,8 +55,8 @@ def _mark_read(reads: Collection[tuple[int, int, int]]) -> None:
     for (room, member), seat in moved.items():
         frame = {"type": "read", "room": ids.encode(room), "seq": seat.read_seq, "n": seat.read_n}
         words.setdefault(room, []).append(frames.Parcel(0, seat.read_n, "read", member, frames.dumps(frame)))
-    for room, parcels in words.items():
-        transaction.on_commit(partial(bus.publish, rooms.channel(room), frames.pack(parcels)), robust=True)
+    heard = {rooms.channel(room): frames.pack(parcels) for room, parcels in words.items()}
+    transaction.on_commit(partial(bus.publish, heard), robust=True)
 
 
 # ------------------------------------------------------------------------------------------------- named

@@ -128,14 +128,6 @@ def lock(room_id: int) -> Room:
     return Room.objects.select_for_update().get(pk=room_id)
 
 
-def lock_all(room_ids: Collection[int], *, waits: bool = True) -> dict[int, Room]:
-    """As `lock`, several, always in one order; without those that are not there.
-
-    `waits`: not so, those which another transaction holds are left out, too.
-    """
-    return {room.pk: room for room in statements.lock(room_ids, waits=waits)}
-
-
 class Pen:
     """Writes the next entries of a room locked in this transaction: two statements and one word to the hubs for
     any number of them.
@@ -153,8 +145,8 @@ class Pen:
         room = self.room
         room.head += 1
         room.n += kind == Entry.Kind.MESSAGE
-        numbers = {"seq": room.head, "n": room.n, "rev": room.head}
-        entry = Entry(room=room, kind=kind, author=author, at=clock.now(), **numbers, **fields)
+        where = {"room_id": room.pk, "seq": room.head, "n": room.n, "rev": room.head, "at": clock.now()}
+        entry = statements.entry(author, where | {"kind": kind} | fields)
         self._entries.append(entry)
         self._named.append(named or [])
         return entry
@@ -170,15 +162,19 @@ class Pen:
         return taken
 
 
-def flush(pens: Collection[Pen]) -> None:
-    """Write what was appended to these rooms, and tell the hubs once it is committed. Two statements."""
+def flush(pens: Collection[Pen], readers: Collection[statements.Seat] = ()) -> None:
+    """Write what was appended to these rooms and how far these have read, and tell the hubs once it is committed. Three
+    statements at most.
+    """
     appended = {pen.room: taken for pen in pens if (taken := pen.take())}
-    if not appended:
+    if not appended and not readers:
         return
-    statements.append(list(appended), [entry for taken in appended.values() for entry, _named in taken])
-    for room, taken in appended.items():
-        word = pack(Parcel.of(entry, named=named) for entry, named in taken)
-        transaction.on_commit(partial(bus.publish, channel(room.pk), word), robust=True)
+    statements.append(appended, [entry for taken in appended.values() for entry, _named in taken], readers)
+    words = {
+        channel(room.pk): pack(Parcel.of(entry, named=named) for entry, named in taken)
+        for room, taken in appended.items()
+    }
+    transaction.on_commit(partial(bus.publish, words), robust=True)
 
 
 def append(room: Room, kind: Entry.Kind, author: Any, **fields: Any) -> Entry:

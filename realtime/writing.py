@@ -6,7 +6,7 @@ looked up at once, so that sixteen who write at the same moment cost one commit 
 in sixteen.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -91,10 +91,14 @@ def write_where_free(asked: Sequence[Asked]) -> list[Outcome]:
 
 def _write_together(asked: Sequence[Asked], waits: bool) -> list[Outcome]:
     with transaction.atomic():
-        locked = rooms.lock_all({room_id for room_id, _wish in asked}, waits=waits)
-        nowhere = Room.DoesNotExist() if waits else Busy()
-        batch = _Batch(locked, [(room_id, wish) for room_id, wish in asked if room_id in locked])
-        outcomes = [batch.outcome_of(*one) if one[0] in locked else nowhere for one in asked]
+        found = statements.look_up(
+            {room_id for room_id, _wish in asked},
+            {(room_id, wish.member.pk) for room_id, wish in asked},
+            {(room_id, wish.member.pk, wish.key) for room_id, wish in asked},
+            waits=waits,
+        )
+        batch = _Batch(found, asked, Room.DoesNotExist if waits else Busy)
+        outcomes = [batch.outcome_of(*one) for one in asked]
         batch.finish()
     return outcomes
 
@@ -102,22 +106,23 @@ def _write_together(asked: Sequence[Asked], waits: bool) -> list[Outcome]:
 class _Batch:
     """The wishes of one transaction, with what they need looked up under its locks: of all rooms and members at once."""
 
-    def __init__(self, locked: Mapping[int, Room], asked: Sequence[Asked]) -> None:
-        self.pens = {pk: rooms.Pen(room) for pk, room in locked.items()}
-        places = {(room_id, wish.member.pk) for room_id, wish in asked}
-        keys = {(room_id, wish.member.pk, wish.key) for room_id, wish in asked}
-        self.known = statements.entries_with(keys) if keys else {}
-        self.seats = statements.seats(places) if places else {}
+    def __init__(self, found: statements.Found, asked: Sequence[Asked], nowhere: type[Exception]) -> None:
+        """`nowhere`: what is said of a room that is not there, or in which the member has no seat."""
+        self.pens = {room.pk: rooms.Pen(room) for room in found.rooms}
+        self.known, self.seats, self.nowhere = found.known, found.seats, nowhere
         self.read: dict[tuple[int, int], Seat] = {}
         self.named: dict[int, list[tuple[int, marks.Named]]] = {}
         self.names: dict[int, marks.Named] = {}
         self.answered: dict[tuple[int, int], int | None] = {}
         self.pairs: dict[int, set[int]] = {}
-        for pk, room in locked.items():
-            messages = [wish for room_id, wish in asked if room_id == pk and isinstance(wish, Message)]
-            self._look_up(room, messages)
+        messages: dict[int, list[Message]] = {}
+        for room_id, wish in asked:
+            if isinstance(wish, Message):
+                messages.setdefault(room_id, []).append(wish)
+        for room in found.rooms:
+            self._look_up(room, messages.get(room.pk, []))
         is_apart_asked = self.pairs or self.answered
-        self.apart = blocks.unheard_by({member for _room, member in places}) if is_apart_asked else {}
+        self.apart = blocks.unheard_by({wish.member.pk for _room, wish in asked}) if is_apart_asked else {}
 
     def _look_up(self, room: Room, messages: list[Message]) -> None:
         """Whom these messages name and whom they answer; in a direct room, who its two are. No query for most."""
@@ -130,9 +135,11 @@ class _Batch:
             self.pairs[room.pk] = set(room.participants.values_list("member", flat=True))
 
     def outcome_of(self, room_id: int, wish: Wish) -> Outcome:
+        if room_id not in self.pens:
+            return self.nowhere()
         try:
             return self._written(self.pens[room_id], wish)
-        except NO as no:
+        except (*NO, Busy) as no:
             return no
 
     def _written(self, pen: rooms.Pen, wish: Wish) -> Written:
@@ -143,7 +150,7 @@ class _Batch:
                 raise ValidationError(_("This key was already used for something else."), code="key_reused")
             return known, True
         if place not in self.seats:
-            raise Room.DoesNotExist
+            raise self.nowhere
         apart = self.apart.get(wish.member.pk, frozenset())
         if pen.room.closed_at is not None or self.pairs.get(pen.room.pk, set()) & apart:
             raise ValidationError(_("This conversation is closed. You can still read it."), code="closed")
@@ -180,7 +187,6 @@ class _Batch:
 
     def finish(self) -> None:
         """Write what was appended, who is named in it and who has read it."""
-        rooms.flush(self.pens.values())
+        rooms.flush(self.pens.values(), self.read.values())
         for room_id, named in self.named.items():
             marks.name_all(self.pens[room_id].room, named)
-        statements.have_read(self.read.values())

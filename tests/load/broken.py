@@ -8,7 +8,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,8 @@ def ack_before_commit() -> None:
 
 def key_before_lock() -> None:
     """Whether a key is known is looked up before the room is locked."""
-    from realtime import statements, writing  # noqa: PLC0415
+    from realtime import writing  # noqa: PLC0415
+    from realtime.models import Entry  # noqa: PLC0415
 
     write_all, early = writing.write_all, threading.local()
 
@@ -57,7 +58,10 @@ def key_before_lock() -> None:
             self.known = early.known
 
     def broken(asked: Sequence[writing.Asked], *, waits: bool = True) -> list[writing.Outcome]:
-        early.known = statements.entries_with({(room, wish.member.pk, wish.key) for room, wish in asked})
+        early.known = {}
+        for room, wish in asked:
+            for entry in Entry.objects.filter(room=room, author=wish.member, key=wish.key):
+                early.known[room, wish.member.pk, wish.key] = entry
         if random.random() < 0.3:  # the others go on: one of them may be the same
             time.sleep(2 * PAUSE_S)
         return write_all(asked, waits=waits)
@@ -71,16 +75,16 @@ def seq_from_a_sequence() -> None:
     from django.db import transaction  # noqa: PLC0415
     from django.db.models import F  # noqa: PLC0415
 
-    from realtime import rooms, writing  # noqa: PLC0415
+    from realtime import statements, writing  # noqa: PLC0415
     from realtime.models import Room  # noqa: PLC0415
 
-    write_all, lock_all, drawn = writing.write_all, rooms.lock_all, threading.local()
+    write_all, look_up, drawn = writing.write_all, statements.look_up, threading.local()
 
-    def with_numbers(room_ids: Collection[int], **options: Any) -> dict[int, Room]:
-        locked = lock_all(room_ids, **options)
-        for room in locked.values():
+    def with_numbers(*given: Any, **options: Any) -> statements.Found:
+        found = look_up(*given, **options)
+        for room in found.rooms:
             room.head = drawn.seq - 1
-        return locked
+        return found
 
     def broken(asked: Sequence[writing.Asked], *, waits: bool = True) -> list[writing.Outcome]:
         [(room_id, _wish)] = asked
@@ -89,7 +93,7 @@ def seq_from_a_sequence() -> None:
             drawn.seq = Room.objects.values_list("head", flat=True).get(pk=room_id)
         return write_all(asked, waits=waits)
 
-    rooms.lock_all, writing.write_all = with_numbers, broken
+    statements.look_up, writing.write_all = with_numbers, broken
     _one_by_one()
 
 

@@ -3,13 +3,14 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.db import OperationalError
 
-from realtime import bus, callers, feeds, hub, marks, reading, rooms, threads, writing
+from realtime import bus, callers, feeds, frames, hub, marks, reading, rooms, threads, writing
 from realtime.models import Entry, Participant
 from realtime.threads import Together
 from realtime.threads import in_thread as in_db
@@ -120,7 +121,7 @@ async def test_a_turn_goes_on_when_reads_cannot_be_written(monkeypatch: pytest.M
 
     with monkeypatch.context() as outage:
         outage.setattr(marks, "mark_all_read", away)
-        outage.setattr(bus, "publish", lambda channel, text: None)
+        outage.setattr(bus, "publish", lambda words: None)
         hub.current().read(bo.pk, room.pk, 1)
         await post(ana, room, "the bus has lost this")
         assert (await tab.entries(1))[0]["seq"] == 1
@@ -133,9 +134,9 @@ async def test_what_the_bus_has_lost_is_found_while_it_does_not_answer(monkeypat
     tab = await Tab.watching(bo, room)
     answers, is_asked = threading.Event(), threading.Event()
 
-    def silent(channel: str, text: str) -> None:
+    def silent(words: bus.Words) -> None:
         """A bus that takes a hint and does not come back, and loses what is said."""
-        if " typing " in text:
+        if any(" typing " in text for text in words.values()):
             is_asked.set()
             answers.wait(10)
 
@@ -156,7 +157,7 @@ async def test_what_comes_early_while_the_log_is_read_is_not_forgotten(monkeypat
     monkeypatch.setattr(hub, "TICK_S", 60)
     ana, bo, room = await two_in_a_room()
     tab = await Tab.watching(bo, room)
-    held: list[tuple[str, str]] = []
+    held: list[bus.Words] = []
     publish, has_read = bus.publish, False
 
     def slowly(work: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
@@ -168,18 +169,18 @@ async def test_what_comes_early_while_the_log_is_read_is_not_forgotten(monkeypat
                 for number in (3, 4):
                     await post(ana, room, str(number))
                 feed = hub.current()._feeds[room.pk]
-                await in_db(publish)(*held[3])  # and 3 is lost
+                await in_db(publish)(held[3])  # and 3 is lost
                 while 4 not in feed.early:
                     await asyncio.sleep(0.001)
             return found
 
         return do
 
-    monkeypatch.setattr(bus, "publish", lambda *word: held.append(word))
+    monkeypatch.setattr(bus, "publish", held.append)
     for number in (1, 2):
         await post(ana, room, str(number))
     monkeypatch.setattr(feeds, "in_thread", slowly)
-    await in_db(publish)(*held[1])
+    await in_db(publish)(held[1])
 
     assert [frame["seq"] for frame in await tab.entries(4)] == [1, 2, 3, 4]
     monkeypatch.undo()
@@ -194,7 +195,7 @@ async def test_a_word_of_a_place_that_does_not_exist_is_not_asked_for_for_ever(
     tab = await Tab.watching(bo, room)
     feed = hub.current()._feeds[room.pk]
 
-    await in_db(bus.publish)(rooms.channel(room.pk), f"1000000 1 message {ana.pk}\n{{}}")
+    await in_db(bus.publish)({rooms.channel(room.pk): f"1000000 1 message {ana.pk}\n{{}}"})
     while not feed.early:
         await asyncio.sleep(0.001)
     async with asyncio.timeout(2):
@@ -204,3 +205,51 @@ async def test_a_word_of_a_place_that_does_not_exist_is_not_asked_for_for_ever(
 
     assert (await tab.entries(1))[0]["seq"] == 1
     await tab.leave()
+
+
+class SlowRoom:
+    """A loop's clock and somebody in a room to whom sending takes `cost` seconds."""
+
+    def __init__(self, cost: float) -> None:
+        self.cost, self.now = cost, 0.0
+        self.pauses: list[float] = []
+        self.heard: list[list[int]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, pause: float, then: Callable[[], None]) -> "SlowRoom":
+        self.pauses.append(pause)
+        self.then = then
+        return self
+
+    def take(self, bundle: Any) -> None:
+        self.now += self.cost
+        self.heard.append([parcel.seq for parcel in bundle.parcels])
+
+
+@pytest.mark.parametrize(
+    ("redis", "cost", "pause"),
+    [
+        ("", 0.001, 0.01),
+        ("", 0.01, 0.02),
+        ("", 1.0, 0.03),
+        ("redis://it", 0.02, 0.04),
+        ("redis://it", 1.0, 0.1),
+    ],
+)
+async def test_the_longer_sending_takes_the_longer_a_room_joins_what_comes(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, redis: str, cost: float, pause: float
+):
+    settings.REDIS_URL = redis
+    feed, slow = feeds.Feed(1, 1, lambda _feed, _parcel: True), SlowRoom(cost)
+    feed.begin(0, 0)
+    monkeypatch.setattr(feeds, "asyncio", SimpleNamespace(get_running_loop=lambda: slow))
+    feed.watches[object()] = slow  # type: ignore[index,assignment]
+    for seq in range(1, 5):
+        feed.hear(frames.Parcel(seq, seq, "message", 1, "{}"))
+        feed.drain()
+    assert slow.heard == [[1]], "the first at once"
+    slow.then()
+    assert slow.heard == [[1], [2, 3, 4]]
+    assert slow.pauses == pytest.approx([pause, pause])

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib.sessions.models import Session
 
 from config.asgi import application
-from realtime import conversations, hub, live, rooms
+from realtime import bus, conversations, hub, live, rooms
 from realtime.models import Entry, Room, Site
 from realtime.threads import in_thread as in_db
 from tests.factories import make_member
@@ -150,7 +150,7 @@ async def test_a_message_from_a_page_reaches_the_sockets():
 async def test_what_the_bus_loses_is_read_from_the_database(monkeypatch: pytest.MonkeyPatch):
     ana, bo, room = await two_in_a_room()
     bos = await Tab.watching(bo, room)
-    monkeypatch.setattr("realtime.bus.publish", lambda channel, text: None)
+    monkeypatch.setattr("realtime.bus.publish", lambda words: None)
     for number in range(5):
         await post(ana, room, str(number))
 
@@ -161,15 +161,15 @@ async def test_what_the_bus_loses_is_read_from_the_database(monkeypatch: pytest.
 async def test_what_arrives_early_waits_for_what_belongs_before_it(monkeypatch: pytest.MonkeyPatch):
     ana, bo, room = await two_in_a_room()
     bos = await Tab.watching(bo, room)
-    held: list[tuple[str, str]] = []
+    held: list[bus.Words] = []
     publish = rooms.bus.publish
-    monkeypatch.setattr("realtime.bus.publish", lambda *word: held.append(word))
+    monkeypatch.setattr("realtime.bus.publish", held.append)
     for number in range(6):
         await post(ana, room, str(number))
     monkeypatch.undo()
 
     for index in (5, 1, 0, 3, 2, 4, 1):
-        publish(*held[index])
+        publish(held[index])
 
     assert [frame["seq"] for frame in await bos.entries(6)] == [1, 2, 3, 4, 5, 6]
     assert await bos.nothing()
