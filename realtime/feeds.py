@@ -1,7 +1,7 @@
 """A feed: one room as one process hears it. What arrives early waits; what does not arrive is read once for all.
 
-The first entry goes out at once; what comes in the pause after it, ten milliseconds or twice what sending took, goes
-out together: so a busy room costs each listener a hundred writes a second at most, however much is said.
+The first entry goes out at once; what comes in the pause after it, ten milliseconds or a little more, goes out
+together: so a busy room costs each listener a hundred writes a second at most, however much is said.
 """
 
 import asyncio
@@ -19,8 +19,7 @@ from realtime.threads import in_thread
 log = logging.getLogger(__name__)
 
 GAP_PATIENCE_S = 0.02  # two threads may publish 6 before 5: mostly 5 is just behind
-MIN_PAUSE_S, MAX_PAUSE_S = 0.01, 0.03  # between two frames of a room
-MAX_PAUSE_OF_SEVERAL_S = 0.1  # where there are other processes, whose words come at other moments than ours
+PAUSE_S, MAX_PAUSE_S = 0.01, 0.1  # between two frames of a room
 PULL = 500
 KEPT = 500  # entries kept for who comes back
 MAX_JOINED, MAX_JOINED_CHARACTERS = 32, 65_536
@@ -139,16 +138,17 @@ class Feed:
         self._syncs.clear()
 
     def _send_soon(self) -> None:
-        """Send what waits at once; then pause for twice as long as that took, and join what comes meanwhile.
+        """Send what waits at once; then pause, and join what comes meanwhile.
 
-        A large room, or one that processes short of time speak in, so has fewer and longer frames.
+        Where there are other processes, the longer the longer sending took: their words come at other moments than
+        ours, and would seldom be together when both are short of time.
         """
         if self._out and self._timer is None:
             loop = asyncio.get_running_loop()
             began = loop.time()
             self._send()
-            longest = MAX_PAUSE_OF_SEVERAL_S if settings.REDIS_URL else MAX_PAUSE_S
-            pause = min(max(2 * (loop.time() - began), MIN_PAUSE_S), longest)
+            took = loop.time() - began if settings.REDIS_URL else 0.0
+            pause = min(max(2 * took, PAUSE_S), MAX_PAUSE_S)
             self._timer = loop.call_later(pause, self._send_again)
 
     def _send_again(self) -> None:
