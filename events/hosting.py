@@ -394,10 +394,8 @@ def write(row: Details, plan: Mapping[str, Any] | Plan, host: Member) -> None:
         raise ValidationError({"title": _("Give it a title.")})
     if row.min_age is not None and row.max_age is not None and row.max_age < row.min_age:
         raise ValidationError({"max_age": _("The eldest is younger than the youngest.")})
-    if row.needs_level and not row.needs_language:
-        raise ValidationError({"needs_language": _("Say which language one needs at this level.")})
-    if row.needs_language and not row.needs_level:
-        row.needs_level = Details.Level.A1
+    if bool(row.needs_language) != bool(row.needs_level):  # a level is one of a language
+        row.needs_level = Details.Level.A1 if row.needs_language else ""
     if row.visibility == Details.Visibility.CIRCLE and row.circle is None:
         raise ValidationError({"circle": _("Choose the circle it is for.")})
     if "circle" in said and row.circle is not None and not _is_in(host, row.circle):

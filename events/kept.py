@@ -144,8 +144,8 @@ add(
         {
             KEY: "id",
             LINK: "registration event member",
-            COUNT: "slot is_live",
-            PARTIES: "name child age ticket_type",
+            COUNT: "slot is_live ticket_type",
+            PARTIES: "name child age",
         },
         lambda pk: Attendee.objects.filter(Q(registration__member=pk) | Q(member=pk)),
         {"event": "event__title", "child": "child__nickname"},

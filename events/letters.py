@@ -14,7 +14,7 @@ from events import bells
 from events.access import event_for, may_run
 from events.models import Event, Registration
 from events.models.registration import COMING
-from events.telling import tell
+from events.telling import people_of, tell, whose
 from realtime import bell, blocks, clock
 from realtime.models import Mail
 
@@ -28,6 +28,7 @@ TO = {"coming": COMING, "waiting": (State.WAITING, State.OFFERED)}
 @transaction.atomic
 def write(member: Member, event_id: int, to: str, text: str, key: UUID) -> int:
     """A letter to who comes (`coming`) or who waits (`waiting`); how many parties get it. The same key again: nobody more.
+    Two who blocked each other write each other nothing.
 
     Raises Event.DoesNotExist, PermissionDenied, ValidationError: `text` or `to` is missing or too long, closed (a draft,
     or nobody is there), too_fast (`A_DAY` today).
@@ -45,16 +46,20 @@ def write(member: Member, event_id: int, to: str, text: str, key: UUID) -> int:
     if to not in TO:
         raise ValidationError({"to": _("Choose to whom you write.")})
     rows = event.registrations.reachable().filter(state__in=TO[to])
-    parties = list(rows.select_related("member").order_by("pk"))
+    parties = list(rows.select_related("member").prefetch_related("attendees__member").order_by("pk"))
     if event.state == Event.State.DRAFT or not parties:
         raise ValidationError(_("There is nobody to write to."), code="closed")
     _must_not_be_many(event, key)
     apart = blocks.unheard_by([member.pk])[member.pk]
+    n, again = 0, f":{event.public_id}:{key}"
     for party in parties:
         party.event = event
-        again = f":{event.public_id}:{key}"
-        tell(party, KIND, calendar="", again=again, text=words, writer=member, silent=apart)
-    return len(parties)
+        readers = {
+            whose(one) for one in people_of(party) if not (isinstance(one, Member) and one.pk in apart)
+        }
+        tell(party, KIND, calendar="", again=again, only=readers, text=words, writer=member)
+        n += bool(readers)
+    return n
 
 
 def _must_not_be_many(event: Event, key: UUID) -> None:

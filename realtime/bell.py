@@ -101,7 +101,7 @@ def _tell(words: Iterable[tuple[int, Mapping[str, str]]]) -> None:
     """Whose count has changed, and by what: each a line, once this transaction is committed. Losing it harms nothing."""
     lines = [f"{member_id} {frames.dumps(frame)}" for member_id, frame in words]
     if lines:
-        transaction.on_commit(partial(bus.publish, CHANNEL, "\n".join(lines)), robust=True)
+        transaction.on_commit(partial(bus.publish, {CHANNEL: "\n".join(lines)}), robust=True)
 
 
 def _tell_fewer(member_ids: Iterable[int]) -> None:

@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='attendee',
             name='ticket_type',
-            field=models.CharField(blank=True, db_default='', help_text='Which kind of ticket, where the event has several.', max_length=16),
+            field=models.CharField(blank=True, db_default='', default='', help_text='Which kind of ticket, where the event has several.', max_length=16),
         ),
         migrations.AddField(
             model_name='event',

@@ -13,21 +13,21 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='event',
             name='needs_language',
-            field=models.CharField(blank=True, db_default='', help_text='BCP 47 code of a language one needs there; empty: none.', max_length=12),
+            field=models.CharField(blank=True, db_default='', default='', help_text='BCP 47 code of a language one needs there; empty: none.', max_length=12),
         ),
         migrations.AddField(
             model_name='event',
             name='needs_level',
-            field=models.CharField(blank=True, choices=[('A1', 'a few words'), ('A2', 'simple talk'), ('B1', 'everyday talk'), ('B2', 'fluent talk'), ('C1', 'any talk')], db_default='', help_text='How well, by the CEFR.', max_length=2),
+            field=models.CharField(blank=True, choices=[('A1', 'a few words'), ('A2', 'simple talk'), ('B1', 'everyday talk'), ('B2', 'fluent talk'), ('C1', 'any talk')], db_default='', default='', help_text='How well, by the CEFR.', max_length=2),
         ),
         migrations.AddField(
             model_name='series',
             name='needs_language',
-            field=models.CharField(blank=True, db_default='', help_text='BCP 47 code of a language one needs there; empty: none.', max_length=12),
+            field=models.CharField(blank=True, db_default='', default='', help_text='BCP 47 code of a language one needs there; empty: none.', max_length=12),
         ),
         migrations.AddField(
             model_name='series',
             name='needs_level',
-            field=models.CharField(blank=True, choices=[('A1', 'a few words'), ('A2', 'simple talk'), ('B1', 'everyday talk'), ('B2', 'fluent talk'), ('C1', 'any talk')], db_default='', help_text='How well, by the CEFR.', max_length=2),
+            field=models.CharField(blank=True, choices=[('A1', 'a few words'), ('A2', 'simple talk'), ('B1', 'everyday talk'), ('B2', 'fluent talk'), ('C1', 'any talk')], db_default='', default='', help_text='How well, by the CEFR.', max_length=2),
         ),
     ]

@@ -58,11 +58,12 @@ class Details(WithId):
     needs_language = models.CharField(
         max_length=12,
         blank=True,
+        default="",
         db_default="",
         help_text="BCP 47 code of a language one needs there; empty: none.",
     )
     needs_level = models.CharField(
-        max_length=2, blank=True, choices=Level, db_default="", help_text="How well, by the CEFR."
+        max_length=2, blank=True, choices=Level, default="", db_default="", help_text="How well, by the CEFR."
     )
     interests = models.ManyToManyField(Interest, blank=True, related_name="+")
     for_families = models.BooleanField(default=False)

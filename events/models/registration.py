@@ -216,6 +216,7 @@ class Attendee(models.Model):
     ticket_type = models.CharField(
         max_length=16,
         blank=True,
+        default="",
         db_default="",
         help_text="Which kind of ticket, where the event has several.",
     )

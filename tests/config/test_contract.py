@@ -71,7 +71,7 @@ def make_sense(case: Case, region: Region) -> None:
 def sensible(body: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
     """A body of fields that are described, those that name something with a name that is known; what it lacks it lacks."""
     found = {name: names.get(name, value) if value is not None else None for name, value in body.items()}
-    for name in ("venue", "changes"):
+    for name in ("venue", "changes", "guest"):
         if isinstance(found.get(name), dict):
             found[name] = sensible(found[name], names)
     if found.get("visibility") == "circle":

@@ -20,6 +20,8 @@ CREATES = {
     "series_create",
     "registrations_create",
     "registrations_move",
+    "invitations_create",
+    "inquiries_create",
     "rooms_entries_create",
     "blocks_create",
     "reports_create",

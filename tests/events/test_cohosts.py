@@ -234,5 +234,5 @@ def test_an_event_of_many_hosts_costs_the_same(how_many: int, django_assert_num_
     CoHost.objects.bulk_create(CoHost(event=event, member=make_member()) for _turn in range(how_many))
     client = make_client(make_member())
     client.get(event.get_absolute_url())
-    with django_assert_num_queries(12):
+    with django_assert_num_queries(14):
         client.get(event.get_absolute_url())

@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from events import letters
 from events.models import Event
 from events.registration import Person, cancel, register
+from realtime import blocks
 from realtime.models import Mail
 from tests.factories import make_client, make_event, make_member
 
@@ -43,6 +44,13 @@ def test_who_comes_or_who_waits_gets_one_mail_and_the_same_form_sends_none_again
     mail = sent()[waits.member.email]
     assert "Still a chance!" in mail.text and str(event.host) in mail.text
     assert mail.attachment == ""
+
+
+def test_whom_a_block_keeps_apart_from_the_host_gets_no_letter(full: Any) -> None:
+    event, (first, second), _waits = full
+    blocks.block(first.member, event.host_id)
+    assert letters.write(event.host, event.pk, "coming", "Bring a cup.", uuid4()) == 1
+    assert set(sent()) == {second.member.email}
 
 
 @pytest.mark.parametrize(

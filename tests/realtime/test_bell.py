@@ -350,7 +350,7 @@ async def test_a_word_nobody_understands_harms_nothing() -> None:
     ana = await in_thread(make_member)()
     tab = await Tab.watching(ana)
     for word in ("", "x", "12", f"{ana.pk}"):
-        await in_thread(bus.publish)(bell.CHANNEL, word)
+        await in_thread(bus.publish)({bell.CHANNEL: word})
     await rung(ana)
     async with asyncio.timeout(5):
         while (await tab.next("notification"))["unread"] != 1:
