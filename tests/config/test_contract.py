@@ -78,6 +78,9 @@ def sensible(body: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
         found["circle"] = names["circle"]
     if "scope" in found:
         found["occurrence"] = names["occurrence"]
+        if found["scope"] == "this" and isinstance(found.get("changes"), dict):  # a rule is for several dates
+            rule = {"rrule", "rdates", "exdates", "skip_holidays"}
+            found["changes"] = {name: value for name, value in found["changes"].items() if name not in rule}
     return {name: value for name, value in found.items() if name in DESCRIBED}
 
 
