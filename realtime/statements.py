@@ -78,11 +78,19 @@ def _cursor() -> Any:
 
 
 def _given(columns: Columns) -> str:
-    """The rows that a statement is given as its parameter, as a table."""
+    """How a statement begins that is given rows as its parameter: they are its table `given`."""
     if _is_sqlite():
         values = ", ".join(f"value->>'{name}' AS \"{name}\"" for name in columns)
-        return f"(SELECT {values} FROM json_each(%s)) AS given"
-    return f"json_to_recordset(%s::json) AS given({', '.join(f'"{name}" {kind}' for name, kind in columns.items())})"
+        return f"WITH given AS (SELECT {values} FROM json_each(%s))"
+    names = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
+    return f"WITH given AS MATERIALIZED (SELECT * FROM json_to_recordset(%s::json) AS row({names}))"
+
+
+def _among(ids: str) -> str:
+    """The condition of a primary key that is one of these. PostgreSQL takes the rows it is given for a hundred and would,
+    joining them, rather look through a table of thousands; an array it looks up.
+    """
+    return f"IN ({ids})" if _is_sqlite() else f"= ANY(ARRAY({ids}))"
 
 
 def _as_json(columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -98,9 +106,9 @@ def _plain(value: object) -> object:
 
 
 def _find(query: str, columns: Columns, rows: Iterable[Sequence[Any]]) -> Any:
-    """A cursor with what `query` finds for these rows; it has `{given}` where they come in, as the table `given`."""
+    """A cursor with what `query` finds for these rows, its table `given`."""
     cursor = _cursor()
-    cursor.execute(query.format(given=_given(columns)), [_as_json(columns, rows)])
+    cursor.execute(f"{_given(columns)} {query}", [_as_json(columns, rows)])
     return cursor
 
 
@@ -117,7 +125,7 @@ def look_up(
     """
     with _at_once():
         locked, known, seated = _lock(rooms, waits), _find_keys(keys), _find_seats(places, waits)
-        rows, pks, here = locked.fetchall(), [pk for (pk,) in known.fetchall()], _seats(seated)
+        rows, pks, here = locked.fetchall(), [pk for (pk,) in known.fetchall() if pk], _seats(seated)
     entries = Entry.objects.filter(pk__in=pks).select_related("author") if pks else ()
     return Found(
         [_room(*row) for row in rows],
@@ -134,7 +142,7 @@ def _held(table: str, waits: bool) -> str:
 
 def _lock(rooms: Collection[int], waits: bool) -> Any:
     columns = ", ".join(f'room."{name}"' for name in OF_A_ROOM)
-    query = f'SELECT {columns} FROM {{given}} CROSS JOIN {ROOM} AS room WHERE room."id" = given."id" '
+    query = f'SELECT {columns} FROM {ROOM} AS room WHERE room."id" {_among('SELECT "id" FROM given')} '
     return _find(query + _held("room", waits), {"id": NUMBER}, [(pk,) for pk in rooms])
 
 
@@ -147,19 +155,23 @@ def _room(*row: Any) -> Room:
 
 
 def _find_keys(keys: Collection[Key]) -> Any:
+    """For each the primary key of its entry, or None."""
     return _find(
-        f'SELECT entry."id" FROM {{given}} CROSS JOIN {ENTRY} AS entry WHERE entry."room_id" = given."room_id" '
-        'AND entry."author_id" = given."author_id" AND entry."key" = given."key"',
+        f'SELECT (SELECT entry."id" FROM {ENTRY} AS entry WHERE entry."room_id" = given."room_id" '
+        'AND entry."author_id" = given."author_id" AND entry."key" = given."key") FROM given',
         {"room_id": NUMBER, "author_id": NUMBER, "key": "uuid"},
         keys,
     )
 
 
 def _find_seats(places: Collection[Place], waits: bool) -> Any:
+    ids = (
+        f'SELECT (SELECT one."id" FROM {PARTICIPANT} AS one WHERE one."room_id" = given."room_id" '
+        'AND one."member_id" = given."member_id") FROM given'
+    )
     return _find(
-        'SELECT seat."room_id", seat."member_id", seat."id", seat."read_seq", seat."read_n" '
-        f'FROM {{given}} CROSS JOIN {PARTICIPANT} AS seat WHERE seat."room_id" = given."room_id" '
-        f'AND seat."member_id" = given."member_id" AND seat."left_seq" IS NULL {_held("seat", waits)}',
+        'SELECT seat."room_id", seat."member_id", seat."id", seat."read_seq", seat."read_n" FROM '
+        f'{PARTICIPANT} AS seat WHERE seat."id" {_among(ids)} AND seat."left_seq" IS NULL {_held("seat", waits)}',
         {"room_id": NUMBER, "member_id": NUMBER},
         places,
     )
@@ -179,11 +191,11 @@ def messages_up_to(places: Collection[Place]) -> dict[Place, int]:
     if not places:
         return {}
     query = (
-        f'SELECT entry."room_id", entry."seq", entry."n" FROM {{given}} CROSS JOIN {ENTRY} AS entry '
-        'WHERE entry."room_id" = given."room_id" AND entry."seq" = given."seq"'
+        f'SELECT "room_id", "seq", (SELECT entry."n" FROM {ENTRY} AS entry '
+        'WHERE entry."room_id" = given."room_id" AND entry."seq" = given."seq") FROM given'
     )
     found = _find(query, {"room_id": NUMBER, "seq": NUMBER}, places)
-    return {(room, seq): n for room, seq, n in found.fetchall()}
+    return {(room, seq): n for room, seq, n in found.fetchall() if n is not None}
 
 
 # ------------------------------------------------------------------------------------------------- write
@@ -217,7 +229,7 @@ def _insert(rows: list[list[Any]]) -> None:
             cursor.executemany(f"INSERT INTO {ENTRY} ({COLUMNS}) VALUES ({marks})", plain)
         else:
             types = {field.attname: field.db_type(connection) or "" for field in FIELDS}
-            query = f"INSERT INTO {ENTRY} ({COLUMNS}) SELECT {COLUMNS} FROM {_given(types)}"
+            query = f"{_given(types)} INSERT INTO {ENTRY} ({COLUMNS}) SELECT {COLUMNS} FROM given"
             cursor.execute(query, [_as_json(NAMES, rows)])
 
 
@@ -233,8 +245,8 @@ def _set(table: str, names: tuple[str, str], rows: Sequence[tuple[int, int, int]
         else:
             columns = dict.fromkeys(("id", one, other), NUMBER)
             cursor.execute(
-                f'UPDATE {table} SET "{one}" = given."{one}", "{other}" = given."{other}" FROM {_given(columns)} '
-                f'WHERE {table}."id" = given."id"',
+                f'{_given(columns)} UPDATE {table} SET "{one}" = given."{one}", "{other}" = given."{other}" '
+                f'FROM given WHERE {table}."id" = given."id" AND {table}."id" {_among('SELECT "id" FROM given')}',
                 [_as_json(columns, rows)],
             )
 
