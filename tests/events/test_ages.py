@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.test import Client
 
 from community.models import Child, Member
 from events import ages, hosting, moving
@@ -109,6 +110,17 @@ def test_the_eldest_is_not_younger_than_the_youngest() -> None:
     assert list(refused.value.message_dict) == ["max_age"]
 
 
+def patching(event: Event) -> tuple[Client, Any]:
+    """The host's program, and how it changes the event."""
+    client, url = make_client(event.host), f"/api/v1/events/{event.public_id}/"
+
+    def patch(**body: Any) -> Any:
+        match = {"If-Match": client.get(url)["ETag"]}
+        return client.patch(url, json.dumps(body), content_type="application/json", headers=match)
+
+    return client, patch
+
+
 @pytest.mark.parametrize(
     ("youngest", "eldest", "said"),
     [
@@ -139,15 +151,7 @@ def test_the_page_says_it_and_leaves_out_who_cannot_come(parent: Member, home: d
 
 def test_a_program_sets_and_lifts_them() -> None:
     event = event_for(host=make_host())
-    client = make_client(event.host)
-    url = f"/api/v1/events/{event.public_id}/"
-
-    def patch(**body: Any) -> Any:
-        version = client.get(url)["ETag"]
-        return client.patch(
-            url, json.dumps(body), content_type="application/json", headers={"If-Match": version}
-        )
-
+    _client, patch = patching(event)
     assert patch(min_age=18).json()["min_age"] == 18
     assert patch(min_age=None).json()["min_age"] is None
     assert patch(max_age=19).status_code == 400
@@ -155,15 +159,7 @@ def test_a_program_sets_and_lifts_them() -> None:
 
 def test_a_language_that_is_needed_is_said_with_how_well() -> None:
     event = event_for(host=make_host())
-    client = make_client(event.host)
-    url = f"/api/v1/events/{event.public_id}/"
-
-    def patch(**body: Any) -> Any:
-        version = client.get(url)["ETag"]
-        return client.patch(
-            url, json.dumps(body), content_type="application/json", headers={"If-Match": version}
-        )
-
+    client, patch = patching(event)
     assert patch(needs_level="B1").json()["needs_level"] is None, "a level is one of a language"
     assert patch(needs_language="nl").json()["needs_level"] == "A1", "the least, where nobody said how well"
     patch(needs_language="sv", needs_level="A2")
