@@ -16,7 +16,7 @@ from django.db.models import F, QuerySet
 from django.utils.translation import gettext as _
 
 from community.models import Member
-from events import bells
+from events import bells, reminding
 from events.access import event_for, may_run
 from events.models import Answers, Attendee, CallOff, Claim, EndedParty, Event, Pool, Registration
 from events.telling import ANSWER, announce, claim_of, people_of, tell, whose
@@ -104,6 +104,7 @@ def restore(member: Member, event_id: int) -> Event:
     event.sequence += 1
     event.updated_at = clock.now()
     event.save(update_fields=["state", "cancel_reason", "version", "sequence", "updated_at"])
+    reminding.give_again(event)
     ended = call_off.parties.select_related("registration__member").order_by("registration")
     rows = _come_back(event, ended)
     _say(call_off, ended, rows)

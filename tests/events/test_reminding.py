@@ -9,7 +9,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connection, transaction
 from django.test import Client
 
-from events import guests, hosting, reminding
+from events import guests, hosting, reminding, undoing
 from events.models import Event, Registration, Reminder
 from events.models.registration import Guest
 from events.registration import Person, register
@@ -44,6 +44,18 @@ def test_the_day_before_everybody_who_comes_is_reminded_once(clock: Any, event: 
         reminding.remind_due()
     (mail,) = Mail.objects.filter(kind="event_reminder")
     assert mail.to == row.member.email and f"/registrations/{row.public_id}/" in mail.text
+
+
+def test_a_call_off_that_is_undone_takes_no_reminder_along(clock: Any, event: Event) -> None:
+    register(make_member(), event.pk, [ME])
+    clock.move_to(event.starts_at - DAY)
+    reminding.remind_due()
+    hosting.call_off(event.host, event.pk)
+    waiting = Mail.objects.filter(kind="event_reminder")
+    assert waiting.get().state == Mail.State.DROPPED
+    undoing.restore(event.host, event.pk)
+    assert waiting.get().state == Mail.State.QUEUED
+    assert reminding.remind_due() == 0, "it is the one that was written"
 
 
 def test_who_registered_just_before_who_waits_and_what_is_called_off_is_left_alone(

@@ -319,7 +319,7 @@ def test_undoing_costs_the_same_for_few_and_many(
     for _turn in range(parties):
         register(make_member(), event.pk, [ME])
     hosting.call_off(event.host, event.pk)
-    with django_assert_num_queries(21):
+    with django_assert_num_queries(22):
         undoing.restore(event.host, event.pk)
 
 
