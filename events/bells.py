@@ -88,9 +88,14 @@ def note(
     )
 
 
-def ring_host(member: Member, event: Event, kind: str, claim: str, page: str) -> None:
-    """Ring for who runs the event: that a party asks, that they host with others. One query."""
+def ring_member(member: Member, event: Event, kind: str, claim: str, page: str) -> None:
+    """Ring for one member what is about the event, not about a party: that somebody asks, an answer, an invitation. One query."""
     bell.ring([bell.note(member, kind, claim, reverse(page, args=[event.pk]), subject=(SUBJECT, event.pk))])
+
+
+def unring(event: Event, claim: str) -> None:
+    """What rang by this claim is not so any more. One query, two when it had rung."""
+    bell.take_back(bell.about(SUBJECT, event.pk).filter(claim=claim))
 
 
 def settle(registration: Registration, *kinds: str) -> None:

@@ -121,7 +121,7 @@ def _end(actor: Member, event: Event, row: CoHost) -> None:
 
 def _tell(row: CoHost, event: Event, namer: Member) -> None:
     claim = f"event_cohost:{event.public_id}:{row.pk}:{row.member.public_id}"
-    bells.ring_host(row.member, event, "event_cohost", claim, "event")
+    bells.ring_member(row.member, event, "event_cohost", claim, "event")
     notify.put(
         "event_cohost",
         to=row.member.email,

@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from community.models import Member
+from events import bells
 from events.access import event_for, inquiry_for, may_run
 from events.models import Event, Inquiry
 from realtime import blocks, clock, notify
@@ -67,6 +68,7 @@ def withdraw(member: Member, inquiry_id: int) -> Event:
     if row.answered_at is not None:
         raise ValidationError(_("It is answered already."), code="closed")
     notify.take_back(_claim(KINDS[0], row))
+    bells.unring(row.event, _claim(KINDS[0], row))
     row.delete()
     return row.event
 
@@ -145,6 +147,8 @@ def _claim(kind: str, row: Inquiry) -> str:
 
 
 def _tell(row: Inquiry, kind: str, person: Member, path: str) -> None:
+    page = "event_inquiries" if kind == KINDS[0] else "event"
+    bells.ring_member(person, row.event, kind, _claim(kind, row), page)
     notify.put(
         kind,
         to=person.email,

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from community.models import Member
-from events import inquiries
+from events import bells, inquiries
 from events.access import event_for, may_run
 from events.forms import AnswerForm, AskForm
 from events.models import Event, Inquiry
@@ -66,6 +66,7 @@ def event_inquiries(request: HttpRequest, pk: int) -> HttpResponse:
     if not may_run(member, event):
         raise PermissionDenied(_("Only who hosts the event can answer."))
     if request.method == "GET":
+        bells.seen(member, event.pk)
         return _page(request, member, event)
     do, _colon, which = request.POST.get("do", "").partition(":")
     row = _of(member, event, which)

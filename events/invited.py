@@ -18,7 +18,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from community.models import Centre, Member
-from events import guests
+from events import bells, guests
 from events.models import Attendee, Event, Invitation, InvitationStop, Registration
 from events.models.invitation import theirs
 from events.models.registration import Guest
@@ -79,11 +79,14 @@ def _send(row: Invitation, event: Event) -> bool:
     inviter = row.invited_by or event.host
     key = keys.make(INVITED, row.pk, member=member, expires_at=(event.over_at or clock.now()) + KEY_LASTS)
     url = f"{settings.PUBLIC_URL}{reverse('invitation', args=[row.pk])}?key={key}"
+    claim = f"{kind}:{event.public_id}:{row.public_id}"
+    if member is not None:
+        bells.ring_member(member, event, INVITED_KINDS[0], claim, "event")
     notify.put(
         kind,
         to=email,
         language=member.language if member else row.language,
-        claim=f"{kind}:{event.public_id}:{row.public_id}",
+        claim=claim,
         context={
             "event": event,
             "inviter": inviter,

@@ -21,6 +21,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from community.models import Circle, CircleMembership, Member
+from events import bells
 from events.access import event_for, may_run, run_invitation_for
 from events.addresses import read
 from events.models import Attendee, Event, Invitation, Registration
@@ -131,6 +132,8 @@ def withdraw(member: Member, invitation_id: int) -> Event:
     event = _run_by(member, run_invitation_for(member, invitation_id).event_id)
     if event.invitations.filter(pk=invitation_id, withdrawn_at=None).update(withdrawn_at=clock.now()):
         take_back(event, invitation_id)
+        for kind in INVITED_KINDS:
+            bells.unring(event, f"{kind}:{event.public_id}:{ids.encode(invitation_id)}")
     return event
 
 

@@ -133,7 +133,7 @@ def ask_host(registration: Registration) -> None:
     """Tell the host that a party would like to come. Two queries."""
     event = registration.event
     claim = f"event_request:{registration.public_id}:{registration.version}"
-    bells.ring_host(event.host, event, "event_request", claim, "guests")
+    bells.ring_member(event.host, event, "event_request", claim, "guests")
     notify.put(
         "event_request",
         to=event.host.email,

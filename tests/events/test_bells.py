@@ -8,7 +8,20 @@ import pytest
 
 from community import privacy
 from community.models import Member
-from events import approval, bells, cohosts, hosting, letters, moving, reminding, undoing, waiting
+from events import (
+    approval,
+    bells,
+    cohosts,
+    hosting,
+    inquiries,
+    invited,
+    inviting,
+    letters,
+    moving,
+    reminding,
+    undoing,
+    waiting,
+)
 from events.models import Event, Registration
 from events.registration import Person, cancel, register
 from realtime import bell, blocks, notify
@@ -391,3 +404,26 @@ def test_the_api_lists_reads_and_removes() -> None:
     assert changed["channels"]["letters"] == ["bell"] and changed["channels"]["talk"] == ["bell", "mail"]
     refused = call.patch("/api/v1/me/", {"channels": {"letters": ["pigeon"]}}, headers=keys[ana], **send)
     assert refused.status_code == 400
+
+
+def test_a_question_rings_for_the_host_and_its_answer_for_who_asked(event: Event) -> None:
+    ana = make_member()
+    row = inquiries.ask(ana, event.pk, "May I bring a pram?")
+    assert told(event.host) == ["event_inquiry"]
+    inquiries.withdraw(ana, row.pk)
+    assert told(event.host) == [], "what was taken back is not there"
+    again = inquiries.ask(ana, event.pk, "May I bring a dog?")
+    inquiries.answer(event.host, again.pk, "Yes", public=False)
+    assert told(ana) == ["event_inquiry_answered"]
+    page = make_client(ana).get("/notifications/").content.decode()
+    assert "The answer to your question" in page and event.get_absolute_url() in page
+
+
+def test_an_invitation_rings_once_and_no_more_when_it_is_withdrawn(event: Event) -> None:
+    ana = make_member()
+    inviting.invite_addresses(event.host, event.pk, ana.email)
+    assert invited.send_due() == 1
+    assert told(ana) == ["event_invited"]
+    invitation = event.invitations.get()
+    inviting.withdraw(event.host, invitation.pk)
+    assert told(ana) == []
