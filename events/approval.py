@@ -12,7 +12,6 @@ from events.access import may_run, registration_for
 from events.models import Event, Registration
 from events.models.registration import LIVE
 from events.registration import must_not_be_in, no_room
-from events.seats import people_waiting
 from events.telling import announce, tell
 from events.waiting import is_behind, move_up
 from realtime import clock
@@ -53,7 +52,7 @@ def approve(member: Member, registration_id: int, *, version: int | None = None)
         move_up(event)
         registration.refresh_from_db()
     else:
-        raise no_room(event, needed, people_waiting(event))
+        raise no_room(event, needed)
     bells.settle(registration, "event_request")
     if registration.is_coming:
         tell(registration, "event_registered", rings="event_yes")

@@ -67,7 +67,7 @@ def ask(
     too_fast, or with errors of `party`. Whatever the address is, the answer is the same. Asked twice, it is one party.
     """
     event = event_for(None, event_id, lock=True)
-    people = _checked(event, guest, others, given, ticket)
+    people, fits = _checked(event, guest, others, given, ticket)
     if event.registrations.filter(state=State.UNCONFIRMED).count() >= AT_ONCE:
         raise ValidationError(
             _("A lot of people ask at this moment. Try again in a few minutes."), code="too_fast"
@@ -80,7 +80,7 @@ def ask(
     if known is not None:
         _send_again(event, known, again)
         return
-    row = _written(event, guest, people, given)
+    row = _written(event, guest, people, given, fits=fits)
     tell(row, "guest_confirm", calendar="", again=again)
     announce(event)
 
@@ -99,15 +99,16 @@ def come(
     """
     row = event.registrations.live().filter(guest_email=guest.email).first()
     if row is None:
-        row = _written(event, guest, _checked(event, guest, others, given, ticket), given)
+        people, fits = _checked(event, guest, others, given, ticket)
+        row = _written(event, guest, people, given, fits=fits)
     row.event = event
     return _confirmed(row) if row.state == State.UNCONFIRMED else row
 
 
 def _checked(
     event: Event, guest: Guest, others: Sequence[str | Person], given: Given, ticket: str
-) -> list[Person]:
-    """The party, if it may ask: it is open, and there is room or a line. Raises ValidationError as `ask`."""
+) -> tuple[list[Person], bool]:
+    """The party, if it may ask: it is open, and there is room (True) or a line. Raises ValidationError as `ask`."""
     must_be_open(event)
     people = _party(event, guest, others, ticket)
     questions.checked(event, given)
@@ -115,11 +116,13 @@ def _checked(
     fits = not is_behind(event, needed, waiting) and not pools.lacking(event, needed)
     if not (fits or event.waiting_list or event.by_approval):
         raise no_room(event, needed, waiting)
-    return people
+    return people, fits
 
 
-def _written(event: Event, guest: Guest, people: Sequence[Person], given: Given) -> Registration:
-    """The party as it is before its address is confirmed: it holds places if there are some to hold."""
+def _written(
+    event: Event, guest: Guest, people: Sequence[Person], given: Given, *, fits: bool
+) -> Registration:
+    """The party as it is before its address is confirmed: where it fits it holds places, if there are some to hold."""
     n, needed, left = len(people), pools.need(event, people), event.total.left if event.total else None
     row = Registration(
         event=event,
@@ -133,7 +136,6 @@ def _written(event: Event, guest: Guest, people: Sequence[Person], given: Given)
     pending = event.registrations.filter(state=State.UNCONFIRMED, queued_at=None)
     held = pending.aggregate(n=Sum("party_size"))["n"] or 0
     may_hold = left is None or held + n <= max(1, (event.capacity or 0) // SHARE)
-    fits = not is_behind(event, needed) and not pools.lacking(event, needed)
     holds = fits and may_hold and not event.by_approval and pools.take(event, needed)
     row.queued_at = None if holds else clock.now()
     row.save(force_insert=True)
@@ -208,7 +210,7 @@ def _confirmed(row: Registration) -> Registration:
     elif event.waiting_list:
         row.state, row.queued_at = State.WAITING, next_in(event)
     else:
-        raise no_room(event, needed, people_waiting(event))
+        raise no_room(event, needed)
     row.save(update_fields=["queued_at"])
     pools.touch(row)
     if row.state == State.CONFIRMED and not held:

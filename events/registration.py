@@ -142,10 +142,10 @@ def reseat(
         grows and is_behind(event, grows) or not pools.shift(event, held, needed)
     ):
         if not (wait and event.waiting_list and registration.is_coming):
-            raise no_room(event, grows, people_waiting(event))
+            raise no_room(event, grows)
         people, later = _in_two(registration, people)
         if not pools.shift(event, held, pools.need(event, people)):
-            raise no_room(event, grows, people_waiting(event))
+            raise no_room(event, grows)
     before = pools.member_ids(registration)
     _seat(registration, people)
     registration.party_size = len(people)
@@ -285,14 +285,14 @@ def must_take_place(event: Event) -> None:
         raise ValidationError(_("This event is over."), code="too_late")
 
 
-def no_room(event: Event, needed: Counter[int], waiting: int) -> ValidationError:
-    """The no for a party that does not fit while so many people wait. At most one query."""
+def no_room(event: Event, needed: Counter[int], waiting: int | None = None) -> ValidationError:
+    """The no for a party that does not fit while so many people wait (None: as many as do). At most two queries."""
     names = ticket_types.names(event)
     short = pools.lacking(event, needed)
     for pool in (one for one in pools.pools_of(event) if one.name in names and one.pk in short):
         return _no_more_of(names[pool.name], pool.left or 0)
     left = (event.total.left if event.total else None) or 0
-    if left == 0 or waiting:
+    if left == 0 or (people_waiting(event) if waiting is None else waiting):
         return ValidationError(_("Every place is taken."), code="full")
     text = ngettext("Only %(left)d place is left.", "Only %(left)d places are left.", left) % {"left": left}
     return ValidationError(text, code="full")

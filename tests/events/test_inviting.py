@@ -1,7 +1,6 @@
 """Invitation lists: who is asked is asked once, may see the event and come, and says no with one button."""
 
 import re
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier, get_ident
 from typing import Any
@@ -25,6 +24,7 @@ from realtime import blocks, keys, notify
 from realtime import clock as times
 from realtime.models import Mail, MailedKey
 from tests.events.test_mail_links import mailed_key_of
+from tests.events.together import at_once
 from tests.factories import make_circle, make_client, make_event, make_host, make_member, make_staff
 
 pytestmark = pytest.mark.django_db
@@ -453,23 +453,6 @@ def test_no_more_than_so_many_an_event_and_a_day(clock: Any, monkeypatch: pytest
     assert Invitation.objects.count() == 3
     clock.shift(DAY + timedelta(minutes=1))
     assert ask(other, "e@example.org", "f@example.org") == 2
-
-
-def at_once(*works: Any) -> list[Any]:
-    """All at the same moment, each in a thread and a connection of its own; what each gave or was refused with."""
-    gate = Barrier(len(works))
-
-    def one(work: Any) -> Any:
-        gate.wait()
-        try:
-            return work()
-        except ValidationError as refused:
-            return refused.code
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(works)) as threads:
-        return list(threads.map(one, works))
 
 
 @pytest.mark.django_db(transaction=True)

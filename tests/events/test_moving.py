@@ -18,7 +18,8 @@ from events.registration import Person, cancel, register
 from realtime import clock as our_clock
 from realtime.models import Mail, Participant
 from tests.events.doors import code, gate, reading
-from tests.events.test_waiting import at_once, states, taken
+from tests.events.test_waiting import states, taken
+from tests.events.together import at_once
 from tests.factories import (
     make_centre,
     make_child,

@@ -14,7 +14,8 @@ from events.registration import Person, cancel, change_party, register
 from realtime import clock as our_clock
 from realtime import notify
 from realtime.models import Mail, Notification
-from tests.events.test_waiting import at_once, states, taken
+from tests.events.test_waiting import states, taken
+from tests.events.together import at_once
 from tests.factories import make_child, make_client, make_event, make_host, make_household, make_member
 
 pytestmark = pytest.mark.django_db

@@ -1,13 +1,11 @@
 """The waiting list: places are offered in order, held for a time, and go on when nobody wants them."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import connection
 
 from community.sign_ins import issue_token
 from events import calendars, hosting, pools, seats, waiting
@@ -16,6 +14,7 @@ from events.registration import Person, cancel, change_party, register
 from realtime import clock
 from realtime.models import Mail, Participant
 from tests.events.test_mail_links import mailed_key
+from tests.events.together import at_once
 from tests.factories import make_client, make_event, make_member
 
 pytestmark = pytest.mark.django_db
@@ -236,21 +235,6 @@ def test_a_program_answers_an_offer(offered: Any, client: Any) -> None:
 
 
 # ------------------------------------------------------------------------------------------------- races
-
-
-def at_once(*verbs: Any) -> list[Any]:
-    """All of these at the same moment; what each gave, or the code of its no."""
-
-    def one(verb: Any) -> Any:
-        try:
-            return verb()
-        except ValidationError as no:
-            return no.code
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(verbs)) as pool:
-        return list(pool.map(one, verbs))
 
 
 @pytest.mark.django_db(transaction=True)

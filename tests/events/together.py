@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -11,9 +12,15 @@ THREADS = 40
 
 
 def at_once(*works: Callable[[], Any]) -> list[Any]:
-    """What each gave back; for one that was refused, the code of the no. Any other error is raised."""
+    """What each gave back; for one that was refused, the code of the no. Any other error is raised.
+
+    Up to `THREADS` begin at the same moment; of more, so many are under way at any time.
+    """
+    start = Barrier(len(works)) if len(works) <= THREADS else None
 
     def run(work: Callable[[], Any]) -> Any:
+        if start is not None:
+            start.wait()
         try:
             return work()
         except ValidationError as no:
