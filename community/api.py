@@ -242,7 +242,7 @@ def _number(text: str, least: float, most: float) -> float:
     return number
 
 
-def _near(request: Request) -> list[int] | None:
+def _near(request: Request) -> tuple[int, ...] | None:
     """Ids of the towns around ?near=lat,lon within &km (20); None without it. Raises ValidationError."""
     near, km = request.query_params.get("near"), request.query_params.get("km")
     if near is None and km is None:

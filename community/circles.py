@@ -1,10 +1,12 @@
 """Circles: open one, find one, join and leave. Whoever is in a circle is in its room, too."""
 
+from typing import Any
+
 from django.conf import settings
 from django.core import signing
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -14,6 +16,7 @@ from community.models import Circle, CircleMembership, Interest, Member, Place
 from community.models.places import fold
 from realtime import blocks, clock, ids, notify, rooms
 from realtime.models import Participant, Room
+from realtime.prepared import ID, prepared
 
 IN, ASKED = CircleMembership.State.IN, CircleMembership.State.ASKED
 INVITATION_SALT = "circle invitation v1"
@@ -27,8 +30,19 @@ def circle_for(member: Member | None, circle_id: int, *, invitation: str = "", l
     Raises Circle.DoesNotExist: not there, closed and not yours look alike.
     """
     invited = member is not None and invitation and _invited_to(invitation) == circle_id
-    circles = Circle.objects.filter(closed_at=None) if invited else Circle.objects.open_to(member)
-    return (circles.select_for_update(of=("self",)) if lock else circles.for_list()).get(pk=circle_id)
+    if lock:
+        circles = Circle.objects.filter(closed_at=None) if invited else Circle.objects.open_to(member)
+        return circles.select_for_update(of=("self",)).get(pk=circle_id)
+    found = _open(reader=member and member.pk, circle=circle_id, is_invited=bool(invited))
+    if not found:
+        raise Circle.DoesNotExist
+    return found[0]
+
+
+@prepared(reader=ID, circle=ID)
+def _open(*, reader: Any, circle: Any, is_invited: bool) -> QuerySet[Circle]:
+    circles = Circle.objects.filter(closed_at=None) if is_invited else Circle.objects.open_to(reader)
+    return circles.for_list().filter(pk=circle)
 
 
 def invitation_to(circle: Circle) -> str:
@@ -47,9 +61,14 @@ def membership_of(member: Member | None, circle: Circle) -> CircleMembership | N
     """The member's place in the circle, asked or in; `has_stepped_out` of its room, and may come back. One query."""
     if member is None:
         return None
-    out = Participant.objects.filter(room=circle.room_id, member=member.pk, out=Participant.Out.OWN)
+    return next(iter(_place(circle=circle.pk, member=member.pk)), None)
+
+
+@prepared(circle=ID, member=ID)
+def _place(*, circle: Any, member: Any) -> QuerySet[CircleMembership]:
+    out = Participant.objects.filter(room=OuterRef("circle__room"), member=member, out=Participant.Out.OWN)
     places = CircleMembership.objects.filter(circle=circle, member=member)
-    return places.annotate(has_stepped_out=Exists(out)).first()
+    return places.annotate(has_stepped_out=Exists(out))
 
 
 def circles_of(member: Member) -> QuerySet[Circle]:
@@ -60,12 +79,17 @@ def circles_of(member: Member) -> QuerySet[Circle]:
 
 def members_of(circle: Circle, reader: Member | None = None, limit: int = 60) -> list[CircleMembership]:
     """Who is in it, hosts first, then who came first; nobody from whom a block keeps the reader apart, but for the hosts:
-    whose circle it is, everybody may know. Two queries at most.
+    whose circle it is, everybody may know. One query.
     """
+    return _members(circle=circle.pk, reader=reader and reader.pk, limit=limit)
+
+
+@prepared(circle=ID, reader=ID)
+def _members(*, circle: Any, reader: Any, limit: int) -> QuerySet[CircleMembership]:
     people = CircleMembership.objects.filter(circle=circle, state=IN).select_related("member")
     if reader is not None:
-        people = people.exclude(is_host=False, member__in=blocks.unheard_by([reader.pk])[reader.pk])
-    return list(people.order_by("-is_host", "since", "pk")[:limit])
+        people = people.filter(Q(is_host=True) | ~blocks.apart_from(reader, OuterRef("member")))
+    return people.order_by("-is_host", "since", "pk")[:limit]
 
 
 def asking(circle: Circle) -> list[CircleMembership]:

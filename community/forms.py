@@ -256,9 +256,9 @@ class TownsForm(WithTowns):
 
 
 def interest_choices() -> list[tuple[str, list[tuple[str, str]]]]:
-    """All interests by group, in the language of the page. One query."""
+    """All interests by group, in the language of the page."""
     groups: dict[str, list[tuple[str, str]]] = {}
-    for interest in Interest.objects.all():
+    for interest in Interest.everything():
         groups.setdefault(interest.group_label, []).append(
             (interest.slug, f"{interest.emoji} {interest.label}")
         )

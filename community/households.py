@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Lower
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
@@ -14,6 +15,7 @@ from community.models import Child, Household, HouseholdAdult, HouseholdInvitati
 from community.models.households import FIRST_BIRTH_YEAR
 from realtime import clock, notify, rooms
 from realtime.models import Room
+from realtime.prepared import ID, TEXT, prepared
 
 MOST_ADULTS = 2  # each agreed to the other; a third would have to be agreed to by both
 MOST_CHILDREN = 10
@@ -46,16 +48,22 @@ def children_of(household: Household) -> list[Child]:
 
 def live_with(member: Member) -> tuple[list[Member], list[Child]]:
     """The other adults and the children the member lives with. Two queries, one for who has no household."""
-    rows = (
-        HouseholdAdult.objects.filter(household__adults__member=member)
-        .select_related("member")
-        .order_by("pk")
-    )
-    adults = list(rows)
+    adults = _adults_with(member=member.pk)
     if not adults:
         return [], []
-    children = list(Child.objects.filter(household=adults[0].household_id))
+    children = _children_in(household=adults[0].household_id)
     return [row.member for row in adults if row.member_id != member.pk], children
+
+
+@prepared(member=ID)
+def _adults_with(*, member: Any) -> QuerySet[HouseholdAdult]:
+    rows = HouseholdAdult.objects.filter(household__adults__member=member)
+    return rows.select_related("member").order_by("pk")
+
+
+@prepared(household=ID)
+def _children_in(*, household: Any) -> QuerySet[Child]:
+    return Child.objects.filter(household=household)
 
 
 def summary_of(member: Member) -> tuple[list[Member], int]:
@@ -72,6 +80,17 @@ def invitations_to(member: Member) -> QuerySet[HouseholdInvitation]:
         .select_related("inviter")
         .order_by("created_at")
     )
+
+
+def invitation_to(member: Member) -> HouseholdInvitation | None:
+    """The first open one of these. One query."""
+    return next(iter(_first_to(email=member.email.lower())), None)
+
+
+@prepared(email=TEXT)
+def _first_to(*, email: Any) -> QuerySet[HouseholdInvitation]:
+    asked = HouseholdInvitation.objects.alias(low=Lower("email")).filter(low=email, state=OPEN)
+    return asked.select_related("inviter").order_by("pk")[:1]
 
 
 def invitation_by(member: Member) -> HouseholdInvitation | None:

@@ -1,11 +1,13 @@
 """How near things are to where somebody lives and works, and which circle may be theirs."""
 
 from collections.abc import Iterable
+from typing import Any
 
-from django.db.models import Case, Exists, OuterRef, Q, When
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, When
 
 from community.models import Circle, CircleMembership, Member, Place, Profile
 from community.models.places import towns_within
+from realtime.prepared import ID, IDS, prepared
 
 NEARBY_KM = 40  # half an hour, whatever the country
 
@@ -34,20 +36,34 @@ def suggestions(member: Member, limit: int = 3) -> list[Circle]:
     for who is signed in.
     """
     profile = getattr(member, "profile", None)
-    known = CircleMembership.objects.filter(circle=OuterRef("pk"), member=member)
-    free = Circle.objects.open_to(member).filter(~Exists(known)).for_list()
     if profile is None:
-        return list(free.order_by("-size", "pk")[:limit])
-    near = Q(place__in=towns_near(homes(profile), NEARBY_KM))  # hundreds of ids: named once
-    liked = Q(interest__in=profile.interests.values("pk"))
+        return _largest(member=member.pk, most=limit)
+    ranked = _ranked(member=member.pk, towns=towns_near(homes(profile), NEARBY_KM))
+    found = [circle for circle in ranked if circle.rank < 3]
+    best = [circle for circle in found if circle.rank == found[0].rank]
+    best.sort(key=lambda circle: (nearest_km(profile, circle.place) or 0, -circle.size, circle.pk))
+    return best[:limit]
+
+
+def _free(member: Any) -> QuerySet[Circle]:
+    known = CircleMembership.objects.filter(circle=OuterRef("pk"), member=member)
+    return Circle.objects.open_to(member).filter(~Exists(known)).for_list()
+
+
+@prepared(member=ID)
+def _largest(*, member: Any, most: int) -> QuerySet[Circle]:
+    return _free(member).order_by("-size", "pk")[:most]
+
+
+@prepared(member=ID, towns=IDS)
+def _ranked(*, member: Any, towns: Any) -> QuerySet[Any]:
+    near = Q(place__among=towns)  # hundreds of ids: named once
+    likes = Profile.interests.through.objects.filter(profile=member)
+    liked = Q(interest__in=likes.values("interest"))
     rank = Case(
         When(near, then=Case(When(liked, then=0), default=2)), When(liked & Q(place=None), then=1), default=3
     )
-    ranked = free.annotate(rank=rank).order_by("rank", "-size", "pk")[:30]
-    found = [circle for circle in ranked if circle.rank < 3]  # type: ignore[attr-defined]
-    best = [circle for circle in found if circle.rank == found[0].rank]  # type: ignore[attr-defined]
-    best.sort(key=lambda circle: (nearest_km(profile, circle.place) or 0, -circle.size, circle.pk))
-    return best[:limit]
+    return _free(member).annotate(rank=rank).order_by("rank", "-size", "pk")[:30]
 
 
 def suggested_circle(member: Member) -> Circle | None:

@@ -28,10 +28,11 @@ SESSION_KEPT = timedelta(days=90)  # after signing in, however often somebody co
 
 
 def with_standing(members: QuerySet[Member]) -> QuerySet[Member]:
-    """Each member with `is_team` (a role at a centre, or operator) and `has_lock`, in the same query."""
+    """Each member with `has_role` (at a centre), `is_team` (so, or operator) and `has_lock`, in the same query."""
     roles = Role.objects.filter(member=OuterRef("pk"))
     locks = Authenticator.objects.filter(user=OuterRef("pk"), type__in=LOCKS)
-    return members.annotate(is_team=Exists(roles) | Q(is_staff=True), has_lock=Exists(locks))
+    standing = members.annotate(has_role=Exists(roles), has_lock=Exists(locks))
+    return standing.annotate(is_team=Q(has_role=True) | Q(is_staff=True))
 
 
 def without_lock(members: QuerySet[Member]) -> QuerySet[Member]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Exists, Q, QuerySet
 
@@ -13,6 +15,7 @@ from events.models.invitation import theirs
 from realtime import keys
 from realtime.ids import decode
 from realtime.models import Participant
+from realtime.prepared import ID, prepared
 
 
 def event_for(member: Member | None, event_id: int, *, lock: bool = False) -> Event:
@@ -23,7 +26,15 @@ def event_for(member: Member | None, event_id: int, *, lock: bool = False) -> Ev
     """
     if lock:
         Event.objects.select_for_update().only("pk").get(pk=event_id)
-    return Event.objects.visible_to(member).select_related("place", "centre", "host").get(pk=event_id)
+    for event in _visible(reader=member and member.pk, event=event_id):
+        return event
+    raise Event.DoesNotExist
+
+
+@prepared(reader=ID, event=ID)
+def _visible(*, reader: Any, event: Any) -> QuerySet[Event]:
+    shown = Event.objects.visible_to(reader).filter(pk=event)
+    return shown.select_related("place", "centre", "host")
 
 
 def _with_event() -> QuerySet[Registration]:
@@ -152,7 +163,7 @@ def rooms_run_by(member: Member) -> QuerySet[Event, int | None]:
     return Event.objects.filter(run_by(member), room__isnull=False).values_list("room", flat=True)
 
 
-def _desk_of(member: Member) -> Q:
+def _desk_of(member: Any) -> Q:
     return at_desk_of(member, Event.partner_centres.through.objects.values("event"))
 
 
@@ -167,19 +178,25 @@ class Standing:
     leads: bool = False
 
 
-def standing_at(member: Member | None, event: Event) -> Standing:
-    """All of it in one query; none for who is not signed in."""
-    if member is None:
-        return Standing(runs=False, at_door=False, in_room=False)
-    run = Event.objects.filter(run_by(member), pk=event.pk)
-    lead = Event.objects.filter(_desk_of(member), pk=event.pk)
-    helps = DoorHelper.objects.filter(event=event, member=member)
-    here = Participant.objects.filter(room=event.room_id, member=member.pk, left_seq=None)
-    out = Participant.objects.filter(room=event.room_id, member=member.pk, out=Participant.Out.OWN)
-    rows = Member.objects.values_list(Exists(run), Exists(lead), Exists(helps), Exists(here), Exists(out))
-    runs, leads, helping, in_room, is_out = map(bool, rows.get(pk=member.pk))
-    leads = leads or event.host_id == member.pk
-    return Standing(runs, runs or helping, in_room=in_room, has_stepped_out=is_out, leads=leads)
+NOBODY = Standing(runs=False, at_door=False, in_room=False)
+
+
+def standings(member: Any, event: Any) -> dict[str, Exists]:
+    """What `standing_from` is made of, for a query: of a member at an event, rows, keys or their places in a statement."""
+    seats = Participant.objects.filter(room__in=Event.objects.filter(pk=event).values("room"), member=member)
+    return {
+        "runs": Exists(Event.objects.filter(run_by(member), pk=event)),
+        "leads": Exists(Event.objects.filter(_desk_of(member) | Q(host=member), pk=event)),
+        "helps": Exists(DoorHelper.objects.filter(event=event, member=member)),
+        "is_in": Exists(seats.filter(left_seq=None)),
+        "is_out": Exists(seats.filter(out=Participant.Out.OWN)),
+    }
+
+
+def standing_from(found: Mapping[str, Any]) -> Standing:
+    """What the reader is, from what a query with `standings` found. No query."""
+    runs, in_room, is_out = (bool(found[name]) for name in ("runs", "is_in", "is_out"))
+    return Standing(runs, runs or bool(found["helps"]), in_room, is_out, bool(found["leads"]))
 
 
 def may_follow(member: Member, topic: str) -> bool:

@@ -19,10 +19,10 @@ from django.utils.translation import gettext as _
 
 from community import places
 from community.models import Child, Interest, Member, Place, PlaceName
-from community.models.places import fold
+from community.models.places import fold, interest_id, towns_within
 from events import ages, inquiries, letters
+from events.finding import Wanted
 from events.models import Attendee, Event, Registration
-from events.models.event import EventQuerySet
 from events.models.registration import Guest
 from events.party import PARTY_LIMIT, Person
 from events.ticket_forms import NAME_LENGTH, TicketsForm
@@ -94,6 +94,11 @@ def time_input() -> forms.TimeInput:
     return forms.TimeInput(format="%H:%M", attrs={"type": "time"})
 
 
+def _midnight(day: date) -> datetime:
+    """When a day begins for the reader."""
+    return timezone.make_aware(datetime.combine(day, time()))
+
+
 class SearchForm(forms.Form):
     """What to look for in the list of events. Everything is optional; nothing is remembered."""
 
@@ -120,13 +125,7 @@ class SearchForm(forms.Form):
         choices=[(km, f"{km} km") for km in DISTANCES_KM],
         initial=20,
     )
-    interest = forms.ModelChoiceField(
-        Interest.objects.all(),
-        label=gettext_lazy("Interest"),
-        required=False,
-        to_field_name="slug",
-        empty_label=gettext_lazy("Everything"),
-    )
+    interest = forms.ChoiceField(label=gettext_lazy("Interest"), required=False)
     language = forms.ChoiceField(label=gettext_lazy("Language spoken"), required=False)
     free = forms.BooleanField(label=gettext_lazy("Free"), required=False)
     families = forms.BooleanField(label=gettext_lazy("For families"), required=False)
@@ -139,9 +138,11 @@ class SearchForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        choice = self.fields["language"]
-        assert isinstance(choice, forms.ChoiceField)
-        choice.choices = [("", _("Any language")), *spoken_languages()]
+        language, interest = self.fields["language"], self.fields["interest"]
+        assert isinstance(language, forms.ChoiceField)
+        assert isinstance(interest, forms.ChoiceField)
+        language.choices = [("", _("Any language")), *spoken_languages()]
+        interest.choices = [("", _("Everything")), *((one.slug, one.label) for one in Interest.everything())]
 
     def clean_town(self) -> Place | None:
         text = self.cleaned_data["town"].strip()
@@ -186,35 +187,28 @@ class SearchForm(forms.Form):
                 return day, day + timedelta(days=29)
         return found.get("since"), found.get("until")
 
-    def found_in(self, events: EventQuerySet) -> EventQuerySet:
-        """`events` narrowed to what was asked for, in order of time. A field that is wrong narrows nothing."""
-        first, last = self.days()
-        past = first is not None and first < today()
-        events = events.order_by("starts_at", "pk") if past else events.upcoming()
-        if first:
-            events = events.filter(starts_at__gte=timezone.make_aware(datetime.combine(first, time())))
-        if last:
-            events = events.filter(
-                starts_at__lt=timezone.make_aware(datetime.combine(last + timedelta(days=1), time()))
-            )
-        return self.narrowed(events)
-
-    def narrowed(self, events: EventQuerySet) -> EventQuerySet:
-        """`events` narrowed to all that was asked for but the days."""
+    def wanted(self) -> Wanted:
+        """What was asked for but the days. A field that is wrong narrows nothing."""
         said = self.cleaned_data
-        if said.get("town"):
-            events = events.near(said["town"].lat, said["town"].lon, said.get("km") or 20)
-        if said.get("interest"):
-            events = events.filter(
-                pk__in=Event.interests.through.objects.filter(interest=said["interest"]).values("event")
-            )
-        if said.get("language"):
-            events = events.speaking(said["language"])
-        if said.get("free"):
-            events = events.filter(is_free=True)
-        if said.get("families"):
-            events = events.filter(for_families=True)
-        return events.matching(said.get("q", ""))
+        town, slug = said.get("town"), said.get("interest")
+        return Wanted(
+            towns=towns_within(town.lat, town.lon, said.get("km") or 20) if town else None,
+            interest=interest_id(slug) if slug else None,
+            language=said.get("language") or "",
+            is_free=bool(said.get("free")),
+            for_families=bool(said.get("families")),
+            words=said.get("q", ""),
+        )
+
+    def wanted_then(self) -> Wanted:
+        """What was asked for, and the days."""
+        first, last = self.days()
+        return replace(
+            self.wanted(),
+            since=_midnight(first) if first else None,
+            before=_midnight(last + timedelta(days=1)) if last else None,
+            shows_past=first is not None and first < today(),
+        )
 
 
 class PartyForm(TicketsForm):

@@ -16,9 +16,10 @@ from django.views.decorators.http import require_http_methods, require_POST
 from community.models import Member
 from events import bells, inquiries
 from events.access import event_for, may_run
+from events.event_page import event_shown
 from events.forms import AnswerForm, AskForm
 from events.models import Event, Inquiry
-from events.views import event_shown, member_of, party_form, put
+from events.views import member_of, put
 from realtime import ids
 
 
@@ -40,7 +41,7 @@ def event_ask(request: HttpRequest, pk: int) -> HttpResponse:
         else:
             messages.success(request, _("The host has your question, and you get the answer by mail."))
             return redirect(f"{event.get_absolute_url()}#questions")
-    return event_shown(request, event, party_form(member, event), typed=form, status=status)
+    return event_shown(request, event, typed=form, status=status)
 
 
 @login_required

@@ -21,10 +21,11 @@ from community.models import Circle, Member
 from events import invited, inviting
 from events.access import event_for, invitation_for, may_run
 from events.addresses import MAX_TEXT
+from events.event_page import event_shown
 from events.forms import GuestForm
 from events.models import Event, Invitation
 from events.telling import guest_url
-from events.views import event_shown, mailed_key, member_of, put, reader_of, signed_in, unlisted
+from events.views import mailed_key, member_of, put, reader_of, signed_in, unlisted
 from realtime import ids
 from realtime.models import MailedKey
 
@@ -206,7 +207,7 @@ def _event_of(request: HttpRequest, row: Invitation, key: str) -> HttpResponse:
     reader = reader_of(request)
     if reader is not None and Event.objects.visible_to(reader).filter(pk=row.event_id).exists():
         return redirect(row.event)
-    return event_shown(request, row.event, None, typed=_guest_form(row), by_key=(row, key))
+    return event_shown(request, row.event, typed=_guest_form(row), by_key=(row, key))
 
 
 def _guest_form(row: Invitation, data: Any = None) -> GuestForm:
@@ -229,7 +230,7 @@ def _come(request: HttpRequest, row: Invitation, key: str) -> HttpResponse:
             put(form, refused, {"party": form.guest_fields[0].name})
         else:
             return redirect(guest_url(made))
-    return event_shown(request, row.event, None, typed=form, by_key=(row, key), status=status)
+    return event_shown(request, row.event, typed=form, by_key=(row, key), status=status)
 
 
 @login_required

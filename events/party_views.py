@@ -20,12 +20,12 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from events import approval, by_hand, guests, questions, reminding, seats, tickets
 from events.access import event_for, registration_for
+from events.event_page import event_shown
 from events.forms import ByNameForm, GuestForm, LinkForm, OthersForm
 from events.models import Attendee, Registration
 from events.models.registration import Guest
 from events.party import Person
 from events.views import (
-    event_shown,
     mailed_key,
     member_of,
     put,
@@ -110,17 +110,17 @@ def event_guest(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect(event)
     form = GuestForm(request.POST, event=event)
     if not form.is_valid():
-        return event_shown(request, event, None, typed=form, status=422)
+        return event_shown(request, event, typed=form, status=422)
     if not ratelimit.consume(request, action="guest"):
         form.add_error(None, _("That was a lot at once. Try again in an hour, or sign in."))
-        return event_shown(request, event, None, typed=form, status=429)
+        return event_shown(request, event, typed=form, status=429)
     said = form.cleaned_data
     guest = Guest(said["name"], said["email"], (get_language() or "en")[:2])
     try:
         guests.ask(pk, guest, form.named(), form.given(), form.ticket())
     except ValidationError as refused:
         put(form, refused, {"party": form.guest_fields[0].name})
-        return event_shown(request, event, None, typed=form, status=409)
+        return event_shown(request, event, typed=form, status=409)
     return render(
         request, "events/guest_asked.html", {"nav": "events", "event": event, "email": said["email"]}
     )
@@ -138,10 +138,10 @@ def event_guest_again(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect(event)
     form = LinkForm(request.POST)
     if not form.is_valid():
-        return event_shown(request, event, None, typed=form, status=422)
+        return event_shown(request, event, typed=form, status=422)
     if not ratelimit.consume(request, action="guest"):
         form.add_error(None, _("That was a lot at once. Try again in an hour, or sign in."))
-        return event_shown(request, event, None, typed=form, status=429)
+        return event_shown(request, event, typed=form, status=429)
     email = form.cleaned_data["email"]
     guests.send_again(pk, email)
     context = {"nav": "events", "event": event, "email": email, "is_again": True}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Case, F, Q, QuerySet, Sum, When
 
@@ -11,8 +12,10 @@ from community.models import Member
 from events import ticket_types
 from events.models import Attendee, Event, Pool, Registration
 from events.models.registration import UNDECIDED
+from realtime.prepared import ID, IDS, keys_of, prepared
 
 State = Registration.State
+HOLDING = (State.UNCONFIRMED, State.OFFERED, State.AWAITING_PAYMENT)
 GROWING = Q(state=State.CONFIRMED, more__gt=0)  # they come, and wait for more places
 PLACES = Case(
     When(more__gt=0, then=F("more")), default=F("party_size")
@@ -36,22 +39,31 @@ class Places:
 
 def places_of(events: Sequence[Event]) -> dict[int, Places]:
     """How full each event is, by its pk. One query, after `for_list`; two without."""
-    counted: dict[tuple[int, str], int] = {}
-    states = (State.WAITING, State.UNCONFIRMED, State.OFFERED, State.AWAITING_PAYMENT)
-    rows = Registration.objects.filter(Q(state__in=states) | GROWING, event__in=events)
-    rows = rows.exclude(state=State.UNCONFIRMED, queued_at__isnull=False)  # those hold nothing yet
-    for row in rows.values("event", "state").annotate(people=Sum(PLACES)).order_by():
-        counted[row["event"], row["state"]] = row["people"]
-    found = {}
-    for event in events:
-        total = event.total
-        found[event.pk] = Places(
-            capacity=total.capacity if total else event.capacity,
-            taken=total.taken if total else 0,
-            held=sum(counted.get((event.pk, state), 0) for state in states[1:]),
-            waiting=counted.get((event.pk, State.WAITING), 0) + counted.get((event.pk, State.CONFIRMED), 0),
-        )
-    return found
+    counted = {(event, state): people for event, state, people in _counted(events=keys_of(events))}
+    return {event.pk: places_from(event, counted) for event in events}
+
+
+def places_from(event: Event, counted: Mapping[tuple[int, str], int]) -> Places:
+    """How full an event is, from how many people are `counted` by its pk and their state. No query after `for_list`."""
+    total = event.total
+    return Places(
+        capacity=total.capacity if total else event.capacity,
+        taken=total.taken if total else 0,
+        held=sum(counted.get((event.pk, state), 0) for state in HOLDING),
+        waiting=counted.get((event.pk, State.WAITING), 0) + counted.get((event.pk, State.CONFIRMED), 0),
+    )
+
+
+def not_settled() -> QuerySet[Registration]:
+    """Whom `Places` counts beside those who simply come: who waits or holds places. No query of its own."""
+    rows = Registration.objects.filter(Q(state__in=(State.WAITING, *HOLDING)) | GROWING)
+    return rows.exclude(state=State.UNCONFIRMED, queued_at__isnull=False)  # those hold nothing yet
+
+
+@prepared(events=IDS)
+def _counted(*, events: Any) -> QuerySet[Registration, tuple[int, str, int]]:
+    rows = not_settled().filter(event__among=events).order_by()
+    return rows.values_list("event", "state").annotate(people=Sum(PLACES))
 
 
 @dataclass(frozen=True)
@@ -80,12 +92,17 @@ def by_type(event: Event) -> list[TypeSeats]:
 
 
 def mine_of(member: Member | None, events: Sequence[Event]) -> dict[int, Registration]:
-    """The live registration that the member made or is named in, by the event's pk. One query; none signed out."""
+    """The live registration that the member made or is named in, by the event's pk. One query; none signed out or without events."""
     if member is None:
         return {}
-    named = Attendee.objects.filter(member=member, is_live=True).values("registration")
-    found = Registration.objects.live().filter(Q(member=member) | Q(pk__in=named), event__in=events)
+    found = _live_of(member=member.pk, events=keys_of(events)) if events else ()
     return {registration.event_id: registration for registration in found}
+
+
+@prepared(member=ID, events=IDS)
+def _live_of(*, member: Any, events: Any) -> QuerySet[Registration]:
+    named = Attendee.objects.filter(member=member, is_live=True).values("registration")
+    return Registration.objects.live().filter(Q(member=member) | Q(pk__in=named), event__among=events)
 
 
 def line_of(event: Event) -> QuerySet[Registration]:

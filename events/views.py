@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
@@ -19,36 +17,32 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods
 
-from community import households, matching, members, texts
+from community import households, matching, members
 from community.models import Member
 from events import (
-    ages,
     bells,
     calendars,
-    cohosts,
+    finding,
     host_needs,
-    inquiries,
     invited,
     months,
     questions,
     registration,
     seats,
-    sharing,
     tickets,
     turnout,
-    undoing,
     waiting,
 )
-from events.access import event_for, registration_for, standing_at
-from events.forms import AskForm, ByNameForm, GuestForm, LinkForm, PartyForm, SearchForm, today
-from events.models import Attendee, Event, Invitation, PartnerDate, Registration
-from events.models.event import EventQuerySet, hosted_by, pools_of_events
+from events.access import event_for, registration_for
+from events.event_page import event_shown, party_form
+from events.forms import ByNameForm, PartyForm, SearchForm, today
+from events.models import Attendee, Event, Registration
+from events.models.event import hosted_by, pools_of_events
 from events.models.registration import LIVE
 from realtime import clock
 from realtime.models import MailedKey
 
 PAGE_SIZE = 20
-STRIP = 8  # dates of a series shown under its title
 MOST_PAGES = 200
 MORE_FILTERS = ("interest", "language", "since", "until", "free", "families")  # folded away until one is used
 
@@ -82,12 +76,10 @@ def event_list(request: HttpRequest) -> HttpResponse:
     asked.setdefault("km", "20")
     form = SearchForm(asked)
     form.is_valid()
-    shown = Event.objects.visible_to(reader).filter(state=Event.State.PUBLISHED)
     if request.GET.get("month"):
-        return _month_page(request, form, shown)
+        return _month_page(request, form)
     page = min(max(1, _number(request.GET.get("page", ""))), MOST_PAGES)
-    found = form.found_in(shown).for_list()[(page - 1) * PAGE_SIZE : page * PAGE_SIZE + 1]
-    events = list(found)
+    events = finding.listed(reader, form.wanted_then(), most=PAGE_SIZE + 1, skip=(page - 1) * PAGE_SIZE)
     profile = members.profile_of(reader) if reader else None
     mine = seats.mine_of(reader, events)
     context = {
@@ -107,11 +99,12 @@ def event_list(request: HttpRequest) -> HttpResponse:
     return render(request, "events/list.html", context)
 
 
-def _month_page(request: HttpRequest, form: SearchForm, shown: EventQuerySet) -> HttpResponse:
+def _month_page(request: HttpRequest, form: SearchForm) -> HttpResponse:
     """A month of what is on, the past of it too. At most seven queries for any number of events; one more near a town."""
     reader = reader_of(request)
     first = months.named(request.GET.get("month", ""), today())
-    events = list(form.narrowed(months.within(shown, first))[: months.MOST])
+    shown = Event.objects.visible_to(reader).filter(state=Event.State.PUBLISHED)
+    events = list(finding.matching(months.within(shown, first), form.wanted())[: months.MOST])
     weeks = months.weeks(first, events, today())
     context = {
         "nav": "events",
@@ -136,7 +129,7 @@ def event_page(request: HttpRequest, pk: int) -> HttpResponse:
     reader = reader_of(request)
     event = event_for(reader, pk)
     bells.seen(reader, event.pk)
-    return event_shown(request, event, party_form(reader, event) if reader else None)
+    return event_shown(request, event)
 
 
 @require_GET
@@ -181,7 +174,7 @@ def event_register(request: HttpRequest, pk: int) -> HttpResponse:
                     request, _("You are on the waiting list. We write to you as soon as there is room.")
                 )
             return redirect("registration", made.pk)
-    return event_shown(request, event, form, status=status)
+    return event_shown(request, event, typed=form, status=status)
 
 
 @login_required
@@ -374,91 +367,6 @@ def unlisted(response: HttpResponse) -> HttpResponse:
 
 def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 1
-
-
-def party_form(member: Member, event: Event, data: Any = None) -> PartyForm:
-    """The form of the member's party, their household chosen as it usually comes. Two queries."""
-    adults, children = households.live_with(member)
-    initial = PartyForm.initial_for(event, adults, children)
-    return PartyForm(data, initial=initial, member=member, adults=adults, children=children, event=event)
-
-
-def event_shown(
-    request: HttpRequest,
-    event: Event,
-    form: PartyForm | None,
-    *,
-    typed: GuestForm | LinkForm | AskForm | None = None,
-    by_key: tuple[Invitation, str] | None = None,
-    status: int = 200,
-) -> HttpResponse:
-    """The page of an event with the form of a member (`form`), or with another of its forms as it was `typed`.
-
-    With an invitation and the key of its mail (`by_key`) it is for who holds the mail, whoever is signed in.
-    """
-    invitation, key = by_key or (None, "")
-    reader = reader_of(request)
-    profile = members.profile_of(reader) if reader else None
-    mine = seats.mine_of(reader, [event]).get(event.pk)
-    standing = standing_at(reader, event)
-    prefetch_related_objects([event], pools_of_events())
-    places = seats.places_of([event])[event.pk]
-    words = sharing.plain(event.text("description"))
-    asked = list(inquiries.shown_to(reader, event, runs=standing.runs))
-    context = {
-        "nav": "events",
-        "event": event,
-        "summary": sharing.shortened(words, sharing.FIRST_WORDS),
-        "description": texts.to_html(event.text("description")),
-        "description_language": event.text_language((get_language() or "en")[:2]),
-        "places": places,
-        "ages": ages.for_whom(event),
-        "tickets": seats.by_type(event),
-        "card": sharing.card_of(event, places, words),
-        "km": matching.nearest_km(profile, event.place),
-        "mine": mine,
-        "mine_attendees": mine.live if mine else [],
-        "form": form,
-        "invitation": invitation or (None if mine else invited.to_event(reader, event)),
-        "key": key,
-        "inquiries": asked,
-        "asked": sum(one.answered_at is None for one in asked),
-        "takes_questions": inquiries.takes_questions(event) and not key,
-        "partners": event.partner_centres.all(),
-        "hosts": cohosts.hosts_of(event),
-        "runs": standing.runs,
-        "leads": standing.leads,
-        "partner_date": PartnerDate.objects.select_related("calendar").filter(event=event).first()
-        if standing.runs
-        else None,
-        "at_door": standing.at_door,
-        "call_off": undoing.open_for(event),
-        "dates": _dates_of(reader, event),
-        "now": clock.now(),
-        "in_room": standing.in_room,
-        "has_stepped_out": standing.has_stepped_out,
-    } | _other_forms(reader, event, typed)
-    return render(request, "events/event.html", context, status=status)
-
-
-def _other_forms(
-    reader: Member | None, event: Event, typed: GuestForm | LinkForm | AskForm | None
-) -> dict[str, Form | None]:
-    """The forms of an event's page but that of a member's party: empty, or as one of them was typed."""
-    fresh: dict[str, Form | None] = {
-        "guest_form": GuestForm(event=event),
-        "link_form": None if reader else LinkForm(),
-        "ask_form": AskForm(),
-    }
-    names: dict[type, str] = {GuestForm: "guest_form", LinkForm: "link_form", AskForm: "ask_form"}
-    return fresh | ({names[type(typed)]: typed} if typed else {})
-
-
-def _dates_of(reader: Member | None, event: Event) -> list[Event]:
-    """The strip of dates of a series: those still to come, this one among them. One query; none for a single event."""
-    if event.series_id is None:
-        return []
-    return list(Event.objects.visible_to(reader).filter(series=event.series_id).upcoming()[:STRIP])
 
 
 def registration_shown(

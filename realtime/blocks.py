@@ -65,6 +65,11 @@ def unheard_by(member_ids: Collection[int]) -> dict[int, Unheard]:
     return {member_id: frozenset(found.get(member_id, ())) for member_id in member_ids}
 
 
+def apart_from(one: Any, other: Any) -> Exists:
+    """A block of either by the other, for a query: rows, keys, columns or places in a statement."""
+    return Exists(Block.objects.filter(Q(blocker=one, blocked=other) | Q(blocker=other, blocked=one)))
+
+
 def are_apart(one_id: int, other_id: int) -> bool:
     """Whether either has blocked the other. One query."""
     pairs = Q(blocker=one_id, blocked=other_id) | Q(blocker=other_id, blocked=one_id)

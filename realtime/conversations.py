@@ -3,13 +3,16 @@
 from collections.abc import Collection
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum, When
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
 from realtime import rooms
 from realtime.models import Block, Entry, Participant, Room
+from realtime.prepared import ID, IDS, prepared
 
 
 def of(member: Any, only: Collection[int] | None = None) -> list[Any]:
@@ -18,28 +21,40 @@ def of(member: Any, only: Collection[int] | None = None) -> list[Any]:
     Participants with `room` (its title as this member knows it), `unread` and `last`, the newest message they may see.
     `only` narrows it to these room ids. Two queries.
     """
-    here = participations(member)
-    if only is not None:
-        here = here.filter(room__in=only)
-    unheard = Block.objects.filter(_either(OuterRef("author"), OuterRef(OuterRef("member"))))
-    newest = Entry.objects.filter(~Exists(unheard), room=OuterRef("room"), kind=Entry.Kind.MESSAGE)
-    last = Subquery(newest.order_by("-seq").values("pk")[:1])
-    rows: list[Any] = [titled(row) for row in here.annotate(unread=F("room__n") - F("read_n"), last_id=last)]
-    messages = Entry.objects.filter(pk__in=[row.last_id for row in rows if row.last_id])
-    said = {message.pk: message for message in messages.select_related("author")}
+    rows = [titled(row) for row in _with_last(member=member.pk, only=only)]
+    said = {message.pk: message for message in _said(entries=[row.last_id for row in rows if row.last_id])}
     for row in rows:
         row.last = said.get(row.last_id)
     rows.sort(key=lambda row: row.last.at if row.last else row.room.created_at, reverse=True)
     return sorted(rows, key=_how_quiet)
 
 
+@prepared(member=ID, only=IDS)
+def _with_last(*, member: Any, only: Any) -> QuerySet[Any]:
+    here = participations(member)
+    if only is not None:
+        here = here.filter(room__among=only)
+    unheard = Block.objects.filter(_either(OuterRef("author"), OuterRef(OuterRef("member"))))
+    newest = Entry.objects.filter(~Exists(unheard), room=OuterRef("room"), kind=Entry.Kind.MESSAGE)
+    last = Subquery(newest.order_by("-seq").values("pk")[:1])
+    return here.annotate(unread=F("room__n") - F("read_n"), last_id=last)
+
+
+@prepared(entries=IDS)
+def _said(*, entries: Any) -> QuerySet[Entry]:
+    return Entry.objects.filter(pk__among=entries).select_related("author")
+
+
 def unread_of(member: Any) -> list[Any]:
     """The rooms with something new for the member, mentions first; of muted ones only those with mentions. One query."""
-    rows: list[Any] = [
-        titled(row) for row in participations(member).annotate(unread=F("room__n") - F("read_n"))
-    ]
+    rows = [titled(row) for row in _with_unread(member=member.pk)]
     new = [row for row in rows if (row.named if row.muted else row.unread)]
     return sorted(new, key=lambda row: (-row.named, -row.unread, row.pk))
+
+
+@prepared(member=ID)
+def _with_unread(*, member: Any) -> QuerySet[Any]:
+    return participations(member).annotate(unread=F("room__n") - F("read_n"))
 
 
 def _how_quiet(row: Any) -> int:
@@ -55,7 +70,7 @@ def _either(one: Any, other: Any) -> Q:
 
 def _present(member: Any) -> QuerySet[Participant]:
     """Where the member is now, but for direct rooms with somebody from whom a block keeps them apart."""
-    return Participant.objects.filter(rooms.not_apart(), member=member.pk, left_seq=None)
+    return Participant.objects.filter(rooms.not_apart(), member=member, left_seq=None)
 
 
 def participations(member: Any) -> QuerySet[Participant]:
@@ -91,9 +106,24 @@ def here(member: Any, room_id: int) -> Any:
 
 
 def unread_total(member: Any) -> int:
-    """Messages the member has not read, over all rooms; of a muted one only those that name them. One query."""
+    """Messages the member has not read, over all rooms; of a muted one only those that name them. No query for who is signed in on a page."""
+    known = getattr(member, "unread_chat", None)
+    if known is None:
+        [known] = _unread(member=member.pk)
+    return int(known)
+
+
+@prepared(member=ID)
+def _unread(*, member: Any) -> QuerySet[Any, int]:
+    members = get_user_model()._default_manager.filter(pk=member)
+    return members.values_list(unread_here(), flat=True)
+
+
+def unread_here() -> Coalesce:
+    """On a query of members: `unread_total` of each. It comes with who is signed in, so the head of a page costs nothing."""
+    here = rooms.with_mentions(_present(OuterRef("pk"))).order_by()
     unread = Case(When(muted=True, then=F("named")), default=F("room__n") - F("read_n"))
-    return rooms.with_mentions(_present(member)).aggregate(total=Sum(unread))["total"] or 0
+    return Coalesce(Subquery(here.values("member").annotate(total=Sum(unread)).values("total")), 0)
 
 
 # ------------------------------------------------------------------------------------- by their own wish

@@ -14,7 +14,9 @@ from django.utils import translation
 
 from community import places
 from community.models import Place
-from community.models.places import _centres
+from community.models.places import _centres, _interests, towns_within
+from config import pieces
+from realtime import prepared
 
 
 def pytest_configure() -> None:
@@ -30,9 +32,19 @@ def _fresh_start() -> Iterator[None]:
     """No test inherits what another one cached or the language it spoke."""
     cache.clear()
     _centres.clear()
+    _interests.clear()
+    towns_within.cache_clear()
     translation.activate("en")
     yield
     translation.deactivate()
+
+
+@pytest.fixture(autouse=True)
+def _once_is_as_ever() -> Iterator[None]:
+    """What was written once, a statement or a piece of a page, is written again whenever a test asks, and must be the same."""
+    prepared.is_checked = pieces.is_checked = True
+    yield
+    prepared.is_checked = pieces.is_checked = False
 
 
 @pytest.fixture(autouse=True)

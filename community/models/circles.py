@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 
@@ -13,7 +15,7 @@ from realtime.models import Room
 
 
 class CircleQuerySet(models.QuerySet["Circle"]):
-    def open_to(self, member: Member | None) -> CircleQuerySet:
+    def open_to(self, member: Any) -> CircleQuerySet:
         """Circles the member may know of: all but those by invitation they are not in."""
         known = Q(closed_at=None) & ~Q(join=Circle.Join.INVITE)
         if member is not None:
@@ -85,7 +87,10 @@ class CircleMembership(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["circle", "member"], name="one_membership_a_circle")]
-        indexes = [models.Index(fields=["member", "state"], name="circles_i_am_in")]
+        indexes = [
+            models.Index(fields=["member", "state"], name="circles_i_am_in"),
+            models.Index(fields=["circle", "state", "-is_host", "since", "id"], name="circle_hosts_first"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.member} in {self.circle}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import unicodedata
+from functools import lru_cache
 
 from django.db import models
 from django.utils.translation import get_language
@@ -87,9 +88,9 @@ class Place(models.Model):
         return next((step for step in DISTANCE_STEPS_KM if exact <= step), math.ceil(exact / 10) * 10)
 
 
-_centres: list[
-    tuple[int, float, float]
-] = []  # towns come with a migration: once read, they hold for the process
+# Towns and interests come with a migration: once read, they hold for the process.
+_centres: list[tuple[int, float, float]] = []
+_interests: list[Interest] = []
 
 
 def _town_centres() -> list[tuple[int, float, float]]:
@@ -98,11 +99,12 @@ def _town_centres() -> list[tuple[int, float, float]]:
     return _centres
 
 
-def towns_within(lat: float, lon: float, km: float) -> list[int]:
+@lru_cache(4096)  # people live in the same few hundred towns, and a circle round one stays what it is
+def towns_within(lat: float, lon: float, km: float) -> tuple[int, ...]:
     """Ids of the towns whose centre is at most `km` from a point in degrees. One query in the life of a process."""
-    return [
+    return tuple(
         pk for pk, town_lat, town_lon in _town_centres() if kilometres(lat, lon, town_lat, town_lon) <= km
-    ]
+    )
 
 
 class PlaceName(models.Model):
@@ -177,6 +179,13 @@ class Interest(WithId):
 
     def __str__(self) -> str:
         return self.label
+
+    @classmethod
+    def everything(cls) -> list[Interest]:
+        """All of them, in their order. One query in the life of a process: like towns they come with a migration."""
+        if not _interests:
+            _interests.extend(cls.objects.all())
+        return list(_interests)
 
     @property
     def label(self) -> str:

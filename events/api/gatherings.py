@@ -245,7 +245,7 @@ def narrowed(request: Request, events: QuerySet[Event]) -> QuerySet[Event]:
     if asked.get("language"):
         if not fields.is_language(asked["language"]):
             raise serializers.ValidationError({"language": [_("This is no language code.")]})
-        found = found.speaking(asked["language"])
+        found = found.speaking(f'"{asked["language"]}"')
     if asked.get("circle"):
         try:
             found = found.filter(circle=ids.decode(asked["circle"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,7 +12,7 @@ from django.db import models
 from django.db.models import F, Prefetch, Q
 from django.db.models.functions import Cast, Lower
 
-from community.models import CircleMembership, Member, Role
+from community.models import CircleMembership, Profile, Role
 from community.models.places import fold, towns_within
 from events.models.details import Details
 from events.models.series import Series
@@ -26,25 +27,25 @@ def pools_of_events() -> Prefetch[Any, Any, Any]:
     return Prefetch("pools", Pool.objects.order_by("pk"), to_attr="all_pools")
 
 
-def addresses_of(member: Member) -> models.QuerySet[EmailAddress, str]:
+def addresses_of(member: Any) -> models.QuerySet[EmailAddress, str]:
     """The addresses that are known to be the member's, in lower case. For a query."""
     rows = EmailAddress.objects.filter(user=member, verified=True)
     return rows.annotate(low=Lower("email")).values_list("low", flat=True)
 
 
-def hosted_by(member: Member) -> Q:
+def hosted_by(member: Any) -> Q:
     """Events the member hosts, alone or with others: this date, or its whole series. For a query of events."""
     here = Event.objects.filter(cohosts__member=member).values("pk")
     every_date = Series.objects.filter(cohosts__member=member).values("pk")
     return Q(host=member) | Q(pk__in=here) | Q(series__in=every_date)
 
 
-def run_by(member: Member) -> Q:
+def run_by(member: Any) -> Q:
     """Events the member may change: who hosts them, and staff of their centre or a partner centre. For a query of events."""
     return hosted_by(member) | at_desk_of(member, Event.partner_centres.through.objects.values("event"))
 
 
-def at_desk_of(member: Member, partners: Any) -> Q:
+def at_desk_of(member: Any, partners: Any) -> Q:
     """What belongs to a centre where the member is staff, or is shared with it (`partners`: ids by `centre`)."""
     desks = Role.objects.filter(member=member).values("centre")
     return Q(centre__in=desks) | Q(pk__in=partners.filter(centre__in=desks))
@@ -57,13 +58,16 @@ def _invited(**whom: Any) -> Any:
 
 
 class EventQuerySet(models.QuerySet["Event"]):
-    def visible_to(self, member: Member | None) -> EventQuerySet:
-        """Events the reader may see: published and open to them, or their own. No query of its own."""
+    def visible_to(self, member: Any) -> EventQuerySet:
+        """Events the reader may see: published and open to them, or their own. No query of its own.
+
+        `member` is None for who is not signed in; in a prepared statement it is the place of a member's key.
+        """
         shown = ~Q(state=Event.State.DRAFT)
         if member is None:
             return self.filter(shown, visibility=Event.Visibility.PUBLIC)
         circles = CircleMembership.objects.filter(member=member, state="in").values("circle")
-        homes = Member.objects.filter(pk=member.pk).values("profile__centre")
+        homes = Profile.objects.filter(member=member).values("centre")
         partners = Event.partner_centres.through.objects
         # Subqueries, not joins: one row an event, so that lists need no DISTINCT and rows can be locked. Each
         # begins at the member's own few rows: asked for in one, both kinds of coming would read everybody's.
@@ -82,9 +86,9 @@ class EventQuerySet(models.QuerySet["Event"]):
         )
         return self.filter(run_by(member) | shown & open_to_me)
 
-    def upcoming(self) -> EventQuerySet:
-        """Not over yet, the next first."""
-        now = clock.now()
+    def upcoming(self, now: Any = None) -> EventQuerySet:
+        """Not over yet (at `now`, a moment or the place of one in a prepared statement), the next first."""
+        now = now or clock.now()
         over = Q(ends_at__lt=now) | Q(ends_at=None, starts_at__lt=now - timedelta(hours=6))
         return self.filter(starts_at__gte=now - timedelta(days=1)).exclude(over).order_by("starts_at", "pk")
 
@@ -98,16 +102,18 @@ class EventQuerySet(models.QuerySet["Event"]):
 
     def matching(self, words: str) -> EventQuerySet:
         """Events with every word of `words` in title, description, venue or town, accents and case aside."""
+        return self.holding(fold(words).split())
+
+    def holding(self, words: Iterable[Any]) -> EventQuerySet:
+        """Events with all of these words, folded already, in what `searchable` gives."""
         found = self
-        for word in fold(words).split():
+        for word in words:
             found = found.filter(search__contains=word)
         return found
 
-    def speaking(self, language: str) -> EventQuerySet:
-        """Where the language of this BCP 47 code is spoken. JSON is searched as text: SQLite knows no `contains`."""
-        return self.alias(spoken=Cast("languages", models.TextField())).filter(
-            spoken__contains=f'"{language}"'
-        )
+    def speaking(self, quoted: Any) -> EventQuerySet:
+        """Where a language is spoken: its BCP 47 code as JSON writes it, `"de"`. JSON is searched as text: SQLite knows no `contains`."""
+        return self.alias(spoken=Cast("languages", models.TextField())).filter(spoken__contains=quoted)
 
     def for_list(self) -> EventQuerySet:
         """With what a card shows: two queries for any number of rows."""

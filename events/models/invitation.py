@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from community.models import Centre, Member
+from community.models import Centre
 from events.models.event import Event, addresses_of
 from realtime import clock
 from realtime.ids import WithId
 
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
-    def to(self, member: Member) -> InvitationQuerySet:
+    def to(self, member: Any) -> InvitationQuerySet:
         """Those that reach the member: by name, or at an address that is known to be theirs. No query of its own."""
         return self.filter(theirs(member))
 
@@ -93,6 +95,6 @@ class InvitationStop(models.Model):
         return f"{self.member_id or 'an address'} not by {self.centre_id}"
 
 
-def theirs(member: Member) -> Q:
+def theirs(member: Any) -> Q:
     """What names the member, or one of their addresses. For a query of either table."""
     return Q(member=member) | Q(email__in=addresses_of(member))

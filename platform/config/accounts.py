@@ -15,6 +15,7 @@ from allauth.mfa.models import Authenticator
 from allauth.usersessions.adapter import DefaultUserSessionsAdapter
 from allauth.usersessions.views import ListUserSessionsView
 from django.conf import settings
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import path, reverse
@@ -25,7 +26,8 @@ from community.forms import page_language
 from community.models import Member
 from config import locks, reauthentication
 from events import guests
-from realtime import bell, notify, rooms
+from realtime import bell, conversations, notify, rooms
+from realtime.prepared import ID, prepared
 
 LOGOUT = "signed out"
 
@@ -58,9 +60,16 @@ class SignedIn(AuthenticationBackend):
 
     def get_user(self, user_id: Any) -> Member | None:
         """The active member of that id with profile, both towns and centre; None when there is none. One query."""
-        known = Member.objects.select_related("profile__lives", "profile__works", "profile__centre")
-        known = known.annotate(erasure_due=privacy.DUE, unread_bell=bell.unread_here())
-        return sign_ins.with_standing(known).filter(pk=user_id, is_active=True).first()
+        return next(iter(_signed_in(member=user_id)), None)
+
+
+@prepared(member=ID)
+def _signed_in(*, member: int) -> QuerySet[Member]:
+    known = Member.objects.select_related("profile__lives", "profile__works", "profile__centre")
+    known = known.annotate(
+        erasure_due=privacy.DUE, unread_bell=bell.unread_here(), unread_chat=conversations.unread_here()
+    )
+    return sign_ins.with_standing(known).filter(pk=member, is_active=True)
 
 
 class SecondStep(DefaultMFAAdapter):

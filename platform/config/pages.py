@@ -1,11 +1,12 @@
 """Pages that draw from several floors: Today, the front page, the demo's door, and what every page carries."""
 
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.auth import login
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.templatetags.static import static
@@ -14,15 +15,19 @@ from django.utils.translation import check_for_language, gettext, gettext_lazy
 from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from community import matching, personal_fields
-from community.models import Centre, Circle, HouseholdInvitation, Member
+from community import households, matching, members, personal_fields
+from community.models import Centre, Circle, Member
+from community.models.places import towns_within
 from community.privacy import GRACE
 from community.views import circle_context
 from config.demo_people import demo_people
+from events import finding
+from events.finding import Wanted
 from events.models import Event, Registration
 from events.models.event import hosted_by
 from realtime import clock, conversations
 from realtime.models import Mail
+from realtime.prepared import ID, MOMENT, prepared
 
 VENDOR = settings.ROOT / "platform/config/static/vendor"
 YEAR_S = 365 * 86_400
@@ -69,21 +74,24 @@ EQUALITY_BODIES = [
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
-    """What base.html needs on every page. At most one query for who is signed in, none for others.
-
-    The number of unread messages is counted when the page shows it, unless the page has it already.
-    """
+    """What base.html needs on every page. No query: the numbers of what is new came with who is signed in."""
     member = request.user if isinstance(request.user, Member) else None
     return {
         "member": member,
         "languages": settings.LANGUAGES,
-        "unread_total": cache(partial(conversations.unread_total, member)) if member else 0,
+        "unread_total": conversations.unread_total(member) if member else 0,
         "is_demo": settings.DEMO,
         "theme": request.COOKIES.get("theme", ""),
-        "vendor": {
-            "font": (VENDOR / "figtree.woff2").exists(),
-            "scanner": (VENDOR / "barcode-detector.js").exists(),
-        },
+        "vendor": _vendor(),
+    }
+
+
+@cache
+def _vendor() -> dict[str, bool]:
+    """Which of what the lock file of the browser names is there: looked for once."""
+    return {
+        "font": (VENDOR / "figtree.woff2").exists(),
+        "scanner": (VENDOR / "barcode-detector.js").exists(),
     }
 
 
@@ -92,9 +100,8 @@ def home(request: HttpRequest) -> HttpResponse:
     """Today for who is signed in, the front page for who is not."""
     if isinstance(request.user, Member):
         return today(request, request.user)
-    upcoming = Event.objects.visible_to(None).filter(state=Event.State.PUBLISHED).upcoming()
     context = {
-        "events": upcoming.for_list()[:3],
+        "events": finding.listed(None, Wanted(), most=3),
         "circles": Circle.objects.open_to(None).for_list().order_by("-size", "pk")[:3],
         "centres": Centre.objects.select_related("place"),
     }
@@ -104,21 +111,10 @@ def home(request: HttpRequest) -> HttpResponse:
 def today(request: HttpRequest, member: Member) -> HttpResponse:
     """What is next (its ticket one tap away), what is unread, one open task, one suggestion."""
     now = clock.now()
-    coming = (
-        Registration.objects.live()
-        .filter(attendees__member=member, attendees__is_live=True, event__state=Event.State.PUBLISHED)
-        .filter(event__in=Event.objects.upcoming().values("pk"))
-        .select_related("event__place", "member")
-        .order_by("event__starts_at", "pk")
-    )[:4]
-    upcoming = list(coming)
+    upcoming = _coming(member=member.pk, now=now)
     unread = conversations.unread_of(member)
-    hosting = (
-        Event.objects.filter(hosted_by(member), state=Event.State.PUBLISHED)
-        .upcoming()
-        .for_list()
-        .prefetch_related("pools")[:3]
-    )
+    hosting = _hosting(member=member.pk, now=now)
+    finding.with_pools(hosting)
     context = {
         "nav": "today",
         "now": now,
@@ -127,30 +123,32 @@ def today(request: HttpRequest, member: Member) -> HttpResponse:
         "hosting": hosting,
         "rooms": unread[:5],
         "unread_total": sum(row.named if row.muted else row.unread for row in unread),
-        "invitation": HouseholdInvitation.objects.filter(email__iexact=member.email, state="open")
-        .select_related("inviter")
-        .first(),
+        "invitation": households.invitation_to(member),
         "suggested_circle": matching.suggested_circle(member),
         "suggested_event": matching_event(member) if not upcoming else None,
     }
     return render(request, "site/today.html", context)
 
 
+@prepared(member=ID, now=MOMENT)
+def _coming(*, member: Any, now: Any) -> QuerySet[Registration]:
+    rows = Registration.objects.live().filter(attendees__member=member, attendees__is_live=True)
+    rows = rows.filter(event__state=Event.State.PUBLISHED, event__in=Event.objects.upcoming(now).values("pk"))
+    return rows.select_related("event__place", "member").order_by("event__starts_at", "pk")[:4]
+
+
+@prepared(member=ID, now=MOMENT)
+def _hosting(*, member: Any, now: Any) -> QuerySet[Event]:
+    return Event.objects.filter(hosted_by(member), state=Event.State.PUBLISHED).upcoming(now)[:3]
+
+
 def matching_event(member: Member) -> Event | None:
     """The next event near the member's home or work that they are not registered for. At most three queries."""
-    events = (
-        Event.objects.visible_to(member)
-        .filter(state=Event.State.PUBLISHED)
-        .exclude(registrations__member=member)
-        .upcoming()
-    )
-    profile = member.profile
-    town = profile.lives or profile.works
-    if town is not None:
-        nearby = events.near(town.lat, town.lon, 40).for_list().first()
-        if nearby is not None:
-            return nearby
-    return events.for_list().first()
+    town = next(iter(matching.homes(members.profile_of(member))), None)
+    near = towns_within(town.lat, town.lon, matching.NEARBY_KM) if town else None
+    found = finding.listed(member, Wanted(towns=near, is_new=True), most=1) if near else []
+    found = found or finding.listed(member, Wanted(is_new=True), most=1)
+    return found[0] if found else None
 
 
 @require_GET
@@ -158,8 +156,7 @@ def circle(request: HttpRequest, pk: int) -> HttpResponse:
     """A circle with its next events: people from one floor, gatherings from another. At most ten queries."""
     member = request.user if isinstance(request.user, Member) else None
     context = circle_context(request, pk)
-    events = Event.objects.visible_to(member).filter(circle=context["circle"], state=Event.State.PUBLISHED)
-    context["circle_events"] = list(events.upcoming().for_list()[:4])
+    context["circle_events"] = finding.listed(member, Wanted(circle=pk), most=4)
     return render(request, "community/circle.html", context)
 
 

@@ -1,13 +1,31 @@
 """Sessions in the database, as Django keeps them; but a session keeps its key when SECRET_KEY has changed."""
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib.sessions.backends import db
+from django.contrib.sessions.models import Session
 from django.core import signing
+from django.db.models import QuerySet
+
+from realtime import clock
+from realtime.prepared import MOMENT, TEXT, prepared
+
+
+@prepared(key=TEXT, now=MOMENT)
+def _running(*, key: str, now: datetime) -> QuerySet[Session]:
+    return Session.objects.filter(session_key=key, expire_date__gt=now)
 
 
 class SessionStore(db.SessionStore):
     _is_by_older_key = False
+
+    def _get_session_from_db(self) -> Session | None:
+        """The row of a session that has not ended, as Django finds it; None when there is none, and then a new one begins."""
+        found = next(iter(_running(key=self.session_key or "", now=clock.now())), None)
+        if found is None:
+            self._session_key = None
+        return found
 
     def decode(self, session_data: bytes | str) -> dict[str, Any]:
         """What the session holds, and whether an older SECRET_KEY has signed it."""

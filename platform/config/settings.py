@@ -127,7 +127,12 @@ TEMPLATES = [
                 "config.pages.frame",
             ],
             # ours last: it replaces Django's language_name, which speaks English on every page
-            "builtins": ["django.templatetags.i18n", "django.templatetags.static", "config.templatetags.ui"],
+            "builtins": [
+                "django.templatetags.i18n",
+                "django.templatetags.static",
+                "config.templatetags.ui",
+                "config.templatetags.cards",
+            ],
         },
     }
 ]

@@ -160,7 +160,7 @@ def test_the_days_have_names_in_the_language_of_the_page(client: Client, clock: 
 
 
 @pytest.mark.parametrize("how_many", [1, 30])
-@pytest.mark.parametrize(("reader", "queries"), [("nobody", 2), ("member", 7)])
+@pytest.mark.parametrize(("reader", "queries"), [("nobody", 1), ("member", 4)])
 def test_a_month_costs_the_same_for_one_and_thirty(
     django_assert_num_queries: Any, clock: Any, how_many: int, reader: str, queries: int
 ) -> None:

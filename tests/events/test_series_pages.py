@@ -511,5 +511,5 @@ def test_the_page_with_the_rule_costs_the_same_for_a_short_and_a_long_meetup(
     path = f"/events/{event.public_id}/edit/"
     client.get(path)
 
-    with django_assert_num_queries(11):
+    with django_assert_num_queries(9):
         assert client.get(path).status_code == 200

@@ -105,9 +105,9 @@ def test_the_pages_cost_the_same_queries_however_full(client, ana, django_assert
     client.force_login(ana)
     client.get("/chat/")
 
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(6):
         client.get("/chat/")
-    with django_assert_num_queries(10):
+    with django_assert_num_queries(9):
         client.get(f"/chat/{some_rooms[0].public_id}/")
 
 

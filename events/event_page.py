@@ -1,0 +1,155 @@
+"""The page of an event: everything needed to decide, and the party ready to be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from django.db.models import Exists, OuterRef, Q, QuerySet, StringAgg, Subquery, TextField, Value
+from django.db.models.functions import Cast
+from django.forms import Form
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import get_language
+
+from community import households, matching, members, texts
+from community.models import HouseholdAdult, Interest, Member
+from events import ages, cohosts, finding, inquiries, invited, seats, sharing, undoing
+from events.access import NOBODY, standing_from, standings
+from events.forms import AskForm, GuestForm, LinkForm, PartyForm
+from events.models import Attendee, CoHost, Event, Inquiry, Invitation, PartnerDate, Registration
+from realtime import clock
+from realtime.prepared import ID, MOMENT, prepared
+
+STRIP = 8  # dates of a series shown under its title
+
+type Typed = PartyForm | GuestForm | LinkForm | AskForm
+
+
+def party_form(member: Member, event: Event, data: Any = None, *, is_alone: bool = False) -> PartyForm:
+    """The form of the member's party, their household chosen as it usually comes. Two queries; none for who lives alone."""
+    adults, children = ([], []) if is_alone else households.live_with(member)
+    initial = PartyForm.initial_for(event, adults, children)
+    return PartyForm(data, initial=initial, member=member, adults=adults, children=children, event=event)
+
+
+def event_shown(
+    request: HttpRequest,
+    event: Event,
+    *,
+    typed: Typed | None = None,
+    by_key: tuple[Invitation, str] | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """The page of an event, with one of its forms as it was `typed`.
+
+    With an invitation and the key of its mail (`by_key`) it is for who holds the mail, whoever is signed in.
+    Beside the event a query for what there is, and one for each thing that is there.
+    """
+    invitation, key = by_key or (None, "")
+    reader = request.user if isinstance(request.user, Member) else None
+    there = _there(reader=reader and reader.pk, event=event.pk)[0]
+    standing = standing_from(there) if reader else NOBODY
+    mine = seats.mine_of(reader, [event]).get(event.pk) if reader and there["comes"] else None
+    if reader and not mine and not invitation and there["is_invited"]:
+        invitation = invited.to_event(reader, event)
+    finding.with_pools([event])
+    places = seats.places_of([event])[event.pk] if there["is_waited_for"] else seats.places_from(event, {})
+    asked = list(inquiries.shown_to(reader, event, runs=standing.runs)) if there["is_asked"] else []
+    words = sharing.plain(event.text("description"))
+    context = {
+        "nav": "events",
+        "event": event,
+        "summary": sharing.shortened(words, sharing.FIRST_WORDS),
+        "description": texts.to_html(event.text("description")),
+        "description_language": event.text_language((get_language() or "en")[:2]),
+        "places": places,
+        "ages": ages.for_whom(event),
+        "interests": _interests(there["likes"]),
+        "tickets": seats.by_type(event),
+        "card": sharing.card_of(event, places, words),
+        "km": matching.nearest_km(members.profile_of(reader) if reader else None, event.place),
+        "mine": mine,
+        "mine_attendees": mine.live if mine else [],
+        "invitation": invitation,
+        "key": key,
+        "inquiries": asked,
+        "asked": sum(one.answered_at is None for one in asked),
+        "takes_questions": inquiries.takes_questions(event) and not key,
+        "partners": event.partner_centres.all() if there["is_shared"] else [],
+        "hosts": cohosts.hosts_of(event) if there["is_cohosted"] else [event.host],
+        "runs": standing.runs,
+        "leads": standing.leads,
+        "partner_date": PartnerDate.objects.select_related("calendar").filter(event=event).first()
+        if standing.runs
+        else None,
+        "at_door": standing.at_door,
+        "call_off": undoing.open_for(event),
+        "dates": _dates_of(reader, event),
+        "now": clock.now(),
+        "in_room": standing.in_room,
+        "has_stepped_out": standing.has_stepped_out,
+    }
+    is_asked_to_come = reader is not None and not key and not mine and event.state == Event.State.PUBLISHED
+    context |= _forms(reader if is_asked_to_come else None, event, typed, there)
+    return render(request, "events/event.html", context, status=status)
+
+
+def _forms(
+    coming: Member | None, event: Event, typed: Typed | None, there: Mapping[str, Any]
+) -> dict[str, Form | None]:
+    """The forms of an event's page: empty, or one of them as it was typed. `coming` may register a party."""
+    names = {PartyForm: "form", GuestForm: "guest_form", LinkForm: "link_form", AskForm: "ask_form"}
+    shown: dict[str, Form | None] = dict.fromkeys(names.values())
+    if typed is not None:
+        shown[names[type(typed)]] = typed
+    if coming is None:
+        shown["guest_form"] = shown["guest_form"] or GuestForm(event=event)
+        shown["link_form"] = shown["link_form"] or LinkForm()
+    elif not event.is_over:
+        shown["form"] = shown["form"] or party_form(coming, event, is_alone=not there["has_household"])
+    shown["ask_form"] = shown["ask_form"] or AskForm()
+    return shown
+
+
+def _interests(keys: str | None) -> list[Interest]:
+    """The interests with these keys, joined by commas as the database gives them, in their order."""
+    wanted = set((keys or "").split(","))
+    return [one for one in Interest.everything() if str(one.pk) in wanted]
+
+
+def _dates_of(reader: Member | None, event: Event) -> list[Event]:
+    """The strip of dates of a series: those still to come, this one among them. One query; none for a single event."""
+    if event.series_id is None:
+        return []
+    return _dates(reader=reader and reader.pk, series=event.series_id, now=clock.now())
+
+
+@prepared(reader=ID, series=ID, now=MOMENT)
+def _dates(*, reader: Any, series: Any, now: Any) -> QuerySet[Event]:
+    return Event.objects.visible_to(reader).filter(series=series).upcoming(now)[:STRIP]
+
+
+@prepared(reader=ID, event=ID)
+def _there(*, reader: Any, event: Any) -> QuerySet[Event, dict[str, Any]]:
+    """What there is beside an event, so that only this is asked for, and what the reader is to it."""
+    likes: Any = Event.interests.through.objects.filter(event=OuterRef("pk")).order_by().values("event")
+    keys = StringAgg(Cast("interest", TextField()), Value(","))
+    every_date = Event.objects.filter(pk=event).values("series")
+    found: dict[str, Any] = {
+        "likes": Subquery(likes.annotate(keys=keys).values("keys")),
+        "is_waited_for": Exists(seats.not_settled().filter(event=event)),
+        "is_asked": Exists(Inquiry.objects.filter(event=event)),
+        "is_shared": Exists(Event.partner_centres.through.objects.filter(event=event)),
+        "is_cohosted": Exists(CoHost.objects.filter(Q(event=event) | Q(series__in=every_date))),
+    }
+    if reader is not None:
+        named = Attendee.objects.filter(member=reader, is_live=True, event=event).values("registration")
+        own = Q(member=reader) | Q(pk__in=named)
+        found |= standings(reader, event) | {
+            "comes": Exists(Registration.objects.live().filter(own, event=event)),
+            "is_invited": Exists(Invitation.objects.to(reader).standing().filter(event=event)),
+            "has_household": Exists(HouseholdAdult.objects.filter(member=reader)),
+        }
+    rows = Event.objects.filter(pk=event).annotate(**found).values(*found)
+    return cast("QuerySet[Event, dict[str, Any]]", rows)

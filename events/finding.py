@@ -1,0 +1,124 @@
+"""What is on: the events a reader may see, narrowed to what they look for, a page at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+
+from community.models import Member
+from community.models.places import fold
+from events.models import Event, Pool
+from events.models.event import EventQuerySet
+from realtime import clock
+from realtime.prepared import ID, IDS, MOMENT, TEXT, WORDS, keys_of, prepared
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What somebody looks for; None and empty narrow nothing."""
+
+    since: datetime | None = None  # without it: what is not over yet
+    before: datetime | None = None
+    towns: tuple[int, ...] | None = None  # ids
+    interest: int | None = None  # id
+    language: str = ""  # BCP 47
+    is_free: bool = False
+    for_families: bool = False
+    words: str = ""
+    circle: int | None = None  # id
+    is_new: bool = False  # only what the reader has not registered for
+    shows_past: bool = False  # from `since` on, also what is over
+
+    def values(self) -> dict[str, Any]:
+        """What of it stands in a statement as a value."""
+        return {
+            "since": self.since,
+            "before": self.before,
+            "towns": self.towns,
+            "interest": self.interest,
+            "language": f'"{self.language}"' if self.language else None,
+            "words": tuple(fold(self.words).split()),
+            "circle": self.circle,
+        }
+
+
+def listed(reader: Member | None, wanted: Wanted, *, most: int, skip: int = 0) -> list[Event]:
+    """Published events that fit, in order of time, with what a card shows. Two queries, one when nothing is found."""
+    found = _listed(
+        reader=reader and reader.pk,
+        now=clock.now(),
+        **wanted.values(),
+        is_free=wanted.is_free,
+        for_families=wanted.for_families,
+        shows_past=wanted.shows_past,
+        is_new=wanted.is_new,
+        most=most,
+        skip=skip,
+    )
+    with_pools(found)
+    return found
+
+
+def with_pools(events: list[Event]) -> None:
+    """Give each of these events its pools, so that `Event.total` asks nothing. One query, none without events."""
+    for event in events:
+        event.all_pools = []
+    here = {event.pk: event for event in events}
+    for pool in _pools(events=keys_of(events)) if events else ():
+        here[pool.event_id].all_pools.append(pool)
+
+
+def matching(events: EventQuerySet, wanted: Wanted) -> EventQuerySet:
+    """`events` narrowed to what somebody looks for. No query of its own."""
+    return narrowed(events, **wanted.values(), is_free=wanted.is_free, for_families=wanted.for_families)
+
+
+def narrowed(events: EventQuerySet, **given: Any) -> EventQuerySet:
+    """`events` narrowed to `given`, as `Wanted.values` says it, and to `is_free` and `for_families`. No query of its own."""
+    if given["since"] is not None:
+        events = events.filter(starts_at__gte=given["since"])
+    if given["before"] is not None:
+        events = events.filter(starts_at__lt=given["before"])
+    if given["towns"] is not None:
+        events = events.filter(place__among=given["towns"])
+    if given["interest"] is not None:
+        likes = Event.interests.through.objects.filter(interest=given["interest"])
+        events = events.filter(pk__in=likes.values("event"))
+    if given["language"] is not None:
+        events = events.speaking(given["language"])
+    if given["circle"] is not None:
+        events = events.filter(circle=given["circle"])
+    if given["is_free"]:
+        events = events.filter(is_free=True)
+    if given["for_families"]:
+        events = events.filter(for_families=True)
+    return events.holding(given["words"])
+
+
+@prepared(
+    reader=ID,
+    now=MOMENT,
+    since=MOMENT,
+    before=MOMENT,
+    towns=IDS,
+    interest=ID,
+    language=TEXT,
+    words=WORDS,
+    circle=ID,
+)
+def _listed(
+    *, reader: Any, now: Any, shows_past: bool, is_new: bool, most: int, skip: int, **given: Any
+) -> QuerySet[Event]:
+    shown = Event.objects.visible_to(reader).filter(state=Event.State.PUBLISHED)
+    if is_new:
+        shown = shown.exclude(registrations__member=reader)
+    events = shown.order_by("starts_at", "pk") if shows_past else shown.upcoming(now)
+    return narrowed(events, **given).select_related("place")[skip : skip + most]
+
+
+@prepared(events=IDS)
+def _pools(*, events: Any) -> QuerySet[Pool]:
+    return Pool.objects.filter(event__among=events).order_by("pk")

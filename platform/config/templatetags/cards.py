@@ -1,0 +1,78 @@
+"""Events and circles as cards, and other pieces that are written once. A builtin library, as `ui`."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+from django import template
+from django.forms import BaseForm
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
+
+from community.models import Circle
+from config.pieces import piece
+from config.templatetags.ui import text_language
+from events.models import Event
+
+register = template.Library()
+
+
+@register.simple_tag
+def event_card(event: Event, km: int | None = None, mine: Any = None) -> SafeString:
+    """An event in a list: a row of `finding.listed` or `for_list`. `km` is how far it is, `mine` a registration."""
+    total = event.total
+    shown = {
+        "url": event.get_absolute_url(),
+        "title": event.text("title"),
+        "title_language": text_language(event),
+        "starts_at": event.starts_at,
+        "ends_at": event.ends_at,
+        "timezone": event.timezone,
+        "local_start": event.local_start,
+        "all_day": event.all_day,
+        "town": event.place.name if event.place else event.town,
+        "km": km,
+        "is_off": event.state == Event.State.CANCELLED,
+        "is_on_now": event.is_on_now,
+        "is_mine": bool(mine),
+        "languages": tuple(event.languages),
+        "for_families": event.for_families,
+        "step_free": event.step_free,
+        "capacity": total and total.capacity,
+        "taken": total and total.taken,
+    }
+    return piece("components/event_card.html", tuple(shown.values()), shown | {"total": total})
+
+
+@register.simple_tag
+def circle_card(circle: Circle, km: int | None = None) -> SafeString:
+    """A circle in a list: a row of `Circle.objects.for_list()`. `km` is how far it is."""
+    shown = {
+        "pk": circle.pk,
+        "emoji": circle.interest.emoji if circle.interest else "",
+        "name": circle.text("name"),
+        "description": circle.text("description"),
+        "text_language": text_language(circle),
+        "size": circle.size,
+        "town": circle.place.name if circle.place else "",
+        "km": km,
+    }
+    return piece("components/circle_card.html", tuple(shown.values()), shown)
+
+
+@register.filter
+def asked(form: BaseForm) -> Hashable:
+    """What a form was sent with, to write it `once`; None where something is wrong with it, so that it is written anew."""
+    if form.errors:
+        return None
+    return tuple(str(form.data.get(name, "")) for name in form.fields)
+
+
+@register.simple_tag
+def once(name: str, of: Hashable = None, **context: Any) -> SafeString:
+    """The template `name`, written once for `of` and for the plain values of `context`. Without `of` it is written anew."""
+    if of is None:
+        return render_to_string(name, context)
+    plain = tuple(value for value in context.values() if isinstance(value, bool | int | str | None))
+    return piece(name, (of, plain), context)

@@ -1,0 +1,210 @@
+"""Queries that are put together once, and asked again and again with other values.
+
+Django writes a query anew each time it is asked: what a page asks costs more to write than to answer. What nearly every
+request asks is therefore written once, by the same managers and conditions as ever:
+
+    @prepared(reader=ID, now=MOMENT)
+    def _coming(*, reader: Any, now: Any, most: int) -> QuerySet[Event]:
+        return Event.objects.visible_to(reader).upcoming(now)[:most]
+
+    events = _coming(reader=member.pk, now=clock.now(), most=20)
+
+The function is called once for each `most`, the shape of the statement. Instead of a reader and a moment it is given their
+places in it, which stand in a condition as an F() does. A value that is None is part of the shape, too, and reaches
+the function as None. The function must not look at a clock, a language or anything else that changes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Hashable
+from copy import copy
+from datetime import timedelta
+from typing import Any, cast
+
+from django.db import connection
+from django.db.models import (
+    BigIntegerField,
+    DateTimeField,
+    Expression,
+    Field,
+    ForeignObject,
+    Lookup,
+    QuerySet,
+    TextField,
+)
+from django.db.models.sql import Query
+
+MOST_SHAPES = 256
+
+type Kind = Field[Any, Any]
+
+
+class Ids(BigIntegerField):  # type: ignore[type-arg]
+    """Of a value: any number of keys, for the lookup `among`."""
+
+
+class Words(TextField):  # type: ignore[type-arg]
+    """Of a value: words, each in a place of its own. How many there are is part of the shape."""
+
+
+ID, IDS, MOMENT, TEXT, WORDS = BigIntegerField(), Ids(), DateTimeField(), TextField(), Words()
+
+is_checked = False  # in tests: that a function writes what it wrote the first time, each time it is asked
+
+
+class ChangedStatement(AssertionError):
+    """A prepared function looked at something that changes."""
+
+
+class LostValue(AssertionError):
+    """A value stands nowhere in the statement: nobody asked for it, or a lookup that looks at values made text of it."""
+
+
+class Given(Expression):
+    """The place of a value in a statement. Which value it is, is said when the statement is asked."""
+
+    def __init__(
+        self, name: str, field: Kind, part: int | None = None, after: timedelta = timedelta()
+    ) -> None:
+        super().__init__(output_field=field)
+        self.name, self.part, self.after = name, part, after
+
+    def __add__(self, other: Any) -> Any:
+        """A moment so much later; anything else is added by the database."""
+        if isinstance(other, timedelta):
+            return Given(self.name, self.output_field, self.part, self.after + other)
+        return super().__add__(other)
+
+    def __sub__(self, other: Any) -> Any:
+        """A moment so much earlier; anything else is taken away by the database."""
+        return self + -other if isinstance(other, timedelta) else super().__sub__(other)
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        """A placeholder whose parameter is this place itself."""
+        return "%s", (self,)
+
+    def parameter(self, values: dict[str, Any]) -> Any:
+        """What the database is given for this place."""
+        value = values[self.name]
+        if isinstance(self.output_field, Ids):
+            return _as_parameter(value)
+        if self.part is not None:
+            value = value[self.part]
+        return self.output_field.get_db_prep_value(value + self.after if self.after else value, connection)
+
+    def said(self) -> tuple[Any, ...]:
+        """Which value stands here."""
+        return self.name, self.part, self.after
+
+
+@Field.register_lookup
+@ForeignObject.register_lookup
+class Among(Lookup):
+    """`pk__among`: one of these keys, as `in` says it too, but in one statement however many they are."""
+
+    lookup_name = "among"
+    prepare_rhs = False
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        """PostgreSQL plans `= ANY` like the same keys one by one, and a table of them as a hundred unknown rows."""
+        left, given = self.process_lhs(compiler, connection)
+        parameter = self.rhs if isinstance(self.rhs, Given) else _as_parameter(self.rhs)
+        if connection.vendor == "sqlite":
+            return f"{left} IN (SELECT value FROM json_each(%s))", (*given, parameter)  # noqa: S608 - columns and %s
+        return f"{left} = ANY(%s::bigint[])", (*given, parameter)
+
+
+def _as_parameter(keys: Collection[int]) -> Any:
+    return json.dumps(list(keys)) if connection.vendor == "sqlite" else list(keys)
+
+
+class Statement:
+    """A queryset as it was written for one shape."""
+
+    def __init__(self, queryset: QuerySet[Any, Any]) -> None:
+        self.queryset = queryset
+        self.compiler = queryset.query.get_compiler(connection=connection)
+        self.sql, self.parameters = self.compiler.as_sql()
+
+    def ask(self, values: dict[str, Any]) -> list[Any]:
+        """The rows for these values, with what was to be fetched beside them."""
+        parameters = tuple(
+            place.parameter(values) if isinstance(place, Given) else place for place in self.parameters
+        )
+        compiler: Any = copy(self.compiler)
+        compiler.connection = connection
+        compiler.as_sql = lambda *_args, **_kwargs: (self.sql, parameters)
+        query: Any = copy(self.queryset.query)
+        query.get_compiler = lambda *_args, **_kwargs: compiler
+        return list(self._on(query))
+
+    def _on(self, query: Query) -> QuerySet[Any, Any]:
+        """The queryset with another query, not yet asked: as `QuerySet._clone`, which would copy the whole query."""
+        asked: Any = type(self.queryset)(model=self.queryset.model, query=query)
+        for name in ("_iterable_class", "_prefetch_related_lookups", "_fields", "_fetch_mode"):
+            setattr(asked, name, getattr(self.queryset, name))
+        return cast("QuerySet[Any, Any]", asked)
+
+    def names(self) -> set[str]:
+        """The values that stand in it."""
+        return {place.name for place in self.parameters if isinstance(place, Given)}
+
+    def said(self) -> tuple[str, list[Any]]:
+        """Its text and its parameters; of a value only its name."""
+        return self.sql, [place.said() if isinstance(place, Given) else place for place in self.parameters]
+
+
+def prepared[**P, Row](
+    **kinds: Kind,
+) -> Callable[[Callable[P, QuerySet[Any, Row]]], Callable[P, list[Row]]]:
+    """Make of a function that returns a queryset one that returns its rows, and is itself called once a shape.
+
+    `kinds` names the arguments that are values and says of which kind they are; the others are the shape. All are given
+    by name. One query, and those of what is fetched beside the rows.
+    """
+
+    def made(build: Callable[P, QuerySet[Any, Row]]) -> Callable[P, list[Row]]:
+        known: dict[Hashable, Statement] = {}
+
+        def ask(**given: Any) -> list[Row]:
+            values = {name: given.pop(name) for name in kinds}
+            shape = (_sizes(kinds, values), frozenset(given.items()))
+            statement = known.get(shape)
+            if statement is None or is_checked:
+                places = _places(kinds, values)
+                written = Statement(build(**places, **given))  # type: ignore[call-arg]
+                if lost := {name for name, place in places.items() if place} - written.names():
+                    raise LostValue(build.__qualname__, lost)
+                if statement is not None and statement.said() != written.said():
+                    raise ChangedStatement(build.__qualname__, statement.said(), written.said())
+                if len(known) >= MOST_SHAPES:
+                    known.clear()
+                statement = known[shape] = written
+            return statement.ask(values)
+
+        return cast("Callable[P, list[Row]]", ask)
+
+    return made
+
+
+def _sizes(kinds: dict[str, Kind], values: dict[str, Any]) -> tuple[Any, ...]:
+    """What of the values belongs to the shape: whether there is one, and how many words."""
+    return tuple(
+        len(values[name]) if isinstance(kind, Words) else values[name] is None for name, kind in kinds.items()
+    )
+
+
+def _places(kinds: dict[str, Kind], values: dict[str, Any]) -> dict[str, Any]:
+    """What stands for the values while the statement is written."""
+    return {
+        name: tuple(Given(name, kind, part) for part in range(len(values[name])))
+        if isinstance(kind, Words)
+        else (None if values[name] is None else Given(name, kind))
+        for name, kind in kinds.items()
+    }
+
+
+def keys_of(rows: Collection[Any]) -> list[int]:
+    """The keys of rows, for a value of the kind IDS."""
+    return [row.pk for row in rows]
