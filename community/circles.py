@@ -16,7 +16,7 @@ from community.models import Circle, CircleMembership, Interest, Member, Place
 from community.models.places import fold
 from realtime import blocks, clock, ids, notify, rooms
 from realtime.models import Participant, Room
-from realtime.prepared import ID, prepared
+from realtime.prepared import ID, IDS, TEXT, WORDS, prepared
 
 IN, ASKED = CircleMembership.State.IN, CircleMembership.State.ASKED
 INVITATION_SALT = "circle invitation v1"
@@ -33,7 +33,8 @@ def circle_for(member: Member | None, circle_id: int, *, invitation: str = "", l
     if lock:
         circles = Circle.objects.filter(closed_at=None) if invited else Circle.objects.open_to(member)
         return circles.select_for_update(of=("self",)).get(pk=circle_id)
-    found = _open(reader=member and member.pk, circle=circle_id, is_invited=bool(invited))
+    reader = None if invited or member is None else member.pk
+    found = _open(reader=reader, circle=circle_id, is_invited=bool(invited))
     if not found:
         raise Circle.DoesNotExist
     return found[0]
@@ -71,10 +72,33 @@ def _place(*, circle: Any, member: Any) -> QuerySet[CircleMembership]:
     return places.annotate(has_stepped_out=Exists(out))
 
 
-def circles_of(member: Member) -> QuerySet[Circle]:
-    """The circles the member is in, by name; `is_host` says in which as host."""
+@prepared(reader=ID, words=WORDS, towns=IDS, interest=TEXT)
+def listed(*, reader: Any, words: Any, towns: Any, interest: Any, skip: int, most: int) -> QuerySet[Circle]:
+    """Circles that the reader (a key; None: signed out) may know of, the largest first, with what a card shows.
+
+    `words` are folded, `towns` ids, `interest` a slug; None narrows nothing. One query.
+    """
+    found = Circle.objects.open_to(reader).for_list().order_by("-size", "pk").holding(words)
+    if interest is not None:
+        found = found.filter(interest__slug=interest)
+    if towns is not None:
+        found = found.filter(place__among=towns)
+    return found[skip : skip + most]
+
+
+def circles_of(member: Member) -> list[Circle]:
+    """The circles the member is in, by name; `is_host` says in which as host. One query."""
+    return _mine(member=member.pk)
+
+
+def _with(member: Any) -> QuerySet[Circle]:
     mine = Circle.objects.filter(memberships__member=member, memberships__state=IN, closed_at=None)
     return mine.annotate(is_host=F("memberships__is_host")).for_list().order_by("name", "pk")
+
+
+@prepared(member=ID)
+def _mine(*, member: Any) -> QuerySet[Circle]:
+    return _with(member)
 
 
 def members_of(circle: Circle, reader: Member | None = None, limit: int = 60) -> list[CircleMembership]:
@@ -266,7 +290,7 @@ def make_host(host: Member, circle_id: int, member_id: int) -> None:
 def hosted_alone(member: Member) -> list[Circle]:
     """The circles whose only host the member is. One query."""
     hosts = CircleMembership.objects.filter(circle=OuterRef("pk"), is_host=True)
-    mine = circles_of(member).filter(Exists(hosts.filter(member=member)))
+    mine = _with(member).filter(Exists(hosts.filter(member=member)))
     return list(mine.exclude(Exists(hosts.exclude(member=member))))
 
 

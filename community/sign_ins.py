@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
@@ -21,6 +22,7 @@ from django.utils.translation import gettext as _
 from community import audit
 from community.models import ApiToken, Centre, Member, Role
 from realtime import clock, keys, notify, rooms
+from realtime.prepared import WORDS, prepared
 
 LOCKS = (Authenticator.Type.WEBAUTHN, Authenticator.Type.TOTP)  # recovery codes alone are only a spare key
 MOST_TOKENS = 100
@@ -189,9 +191,14 @@ def member_for_token(secret: str) -> Member | None:
 
 def members_for_digests(digests: Sequence[str]) -> list[Member | None]:
     """Whose tokens these are, each named by its digest, as `member_for_token`. One query for any number."""
-    tokens = ApiToken.objects.filter(digest__in=digests, revoked_at=None, member__is_active=True)
-    found = {token.digest: token.member for token in tokens.select_related("member")}
+    found = {token.digest: token.member for token in _good(digests=tuple(digests))}
     return [found.get(digest) for digest in digests]
+
+
+@prepared(digests=WORDS)
+def _good(*, digests: Any) -> QuerySet[ApiToken]:
+    tokens = ApiToken.objects.filter(digest__in=digests, revoked_at=None, member__is_active=True)
+    return tokens.select_related("member")
 
 
 @transaction.atomic

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from community import audit, circles, forms, households, matching, members, places, sign_ins, texts
 from community.models import Circle, Member, Profile
-from community.models.places import towns_within
+from community.models.places import fold, towns_within
 from realtime.people_views import page_number
 
 PAGE_SIZE = 24
@@ -288,17 +288,17 @@ def circle_list(request: HttpRequest) -> HttpResponse:
     member = request.user if isinstance(request.user, Member) else None
     home = members.profile_of(member) if member else None
     form = forms.CirclesFilter(request.GET or None, profile=home)
-    found = Circle.objects.open_to(member).for_list().order_by("-size", "pk")
-    around = None
-    if form.is_bound and form.is_valid():
-        found = found.matching(form.cleaned_data["q"])
-        if form.cleaned_data["interest"]:
-            found = found.filter(interest__slug=form.cleaned_data["interest"])
-        around = form.centre_of_search()
-        if around:
-            found = found.filter(place__in=towns_within(around.lat, around.lon, form.within_km()))
+    said = form.cleaned_data if form.is_bound and form.is_valid() else {}
+    around = form.centre_of_search() if said else None
     number = page_number(request)
-    rows = list(found[(number - 1) * PAGE_SIZE : number * PAGE_SIZE + 1])
+    rows = circles.listed(
+        reader=member and member.pk,
+        words=tuple(fold(said.get("q", "")).split()),
+        interest=said.get("interest") or None,
+        towns=towns_within(around.lat, around.lon, form.within_km()) if around else None,
+        skip=(number - 1) * PAGE_SIZE,
+        most=PAGE_SIZE + 1,
+    )
     cards = [(circle, matching.nearest_km(home, circle.place)) for circle in rows[:PAGE_SIZE]]
     context = {
         "nav": "circles",

@@ -25,10 +25,21 @@ def event_for(member: Member | None, event_id: int, *, lock: bool = False) -> Ev
     event begins so. Raises Event.DoesNotExist, whether it is hidden or not there.
     """
     if lock:
-        Event.objects.select_for_update().only("pk").get(pk=event_id)
+        hold(event_id)
     for event in _visible(reader=member and member.pk, event=event_id):
         return event
     raise Event.DoesNotExist
+
+
+def hold(event_id: int) -> None:
+    """Lock the event's row until the transaction ends. One query. Raises Event.DoesNotExist."""
+    if not _row(event=event_id):
+        raise Event.DoesNotExist
+
+
+@prepared(event=ID)
+def _row(*, event: Any) -> QuerySet[Event, int]:
+    return Event.objects.select_for_update().filter(pk=event).values_list("pk", flat=True)
 
 
 @prepared(reader=ID, event=ID)
@@ -57,8 +68,7 @@ def registration_for(member: Member, registration_id: int, *, lock: bool = False
     """
     found = _with_event()
     if lock:
-        event_id = Registration.objects.values_list("event", flat=True).get(pk=registration_id)
-        Event.objects.select_for_update().only("pk").get(pk=event_id)
+        hold(Registration.objects.values_list("event", flat=True).get(pk=registration_id))
         Registration.objects.select_for_update().only("pk").get(pk=registration_id)
     registration = found.get(pk=registration_id)
     if (

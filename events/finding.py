@@ -49,7 +49,7 @@ def listed(reader: Member | None, wanted: Wanted, *, most: int, skip: int = 0) -
     """Published events that fit, in order of time, with what a card shows. Two queries, one when nothing is found."""
     found = _listed(
         reader=reader and reader.pk,
-        now=clock.now(),
+        now=None if wanted.shows_past else clock.now(),
         **wanted.values(),
         is_free=wanted.is_free,
         for_families=wanted.for_families,

@@ -7,6 +7,7 @@ from copy import copy
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from difflib import get_close_matches
+from functools import cache
 from typing import Any
 
 from babel import Locale
@@ -81,7 +82,12 @@ def today() -> date:
 
 def spoken_languages() -> list[tuple[str, str]]:
     """Languages offered first, with their names in the language of the page."""
-    reader = Locale.parse((get_language() or "en")[:2])
+    return list(_names_of_spoken((get_language() or "en")[:2]))
+
+
+@cache
+def _names_of_spoken(language: str) -> list[tuple[str, str]]:
+    reader = Locale.parse(language)
     names = [(code, str(Locale.parse(code).get_display_name(reader))) for code in SPOKEN]
     return [(code, name[:1].upper() + name[1:]) for code, name in names]
 
@@ -125,8 +131,16 @@ class SearchForm(forms.Form):
         choices=[(km, f"{km} km") for km in DISTANCES_KM],
         initial=20,
     )
-    interest = forms.ChoiceField(label=gettext_lazy("Interest"), required=False)
-    language = forms.ChoiceField(label=gettext_lazy("Language spoken"), required=False)
+    interest = forms.ChoiceField(
+        label=gettext_lazy("Interest"),
+        required=False,
+        choices=lambda: [("", _("Everything")), *Interest.labels_by_slug()],
+    )
+    language = forms.ChoiceField(
+        label=gettext_lazy("Language spoken"),
+        required=False,
+        choices=lambda: [("", _("Any language")), *spoken_languages()],
+    )
     free = forms.BooleanField(label=gettext_lazy("Free"), required=False)
     families = forms.BooleanField(label=gettext_lazy("For families"), required=False)
     q = forms.CharField(
@@ -135,14 +149,6 @@ class SearchForm(forms.Form):
         max_length=100,
         widget=forms.TextInput({"type": "search"}),
     )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        language, interest = self.fields["language"], self.fields["interest"]
-        assert isinstance(language, forms.ChoiceField)
-        assert isinstance(interest, forms.ChoiceField)
-        language.choices = [("", _("Any language")), *spoken_languages()]
-        interest.choices = [("", _("Everything")), *((one.slug, one.label) for one in Interest.everything())]
 
     def clean_town(self) -> Place | None:
         text = self.cleaned_data["town"].strip()

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, Q, Subquery, Sum
+from django.db.models import Exists, F, Q, QuerySet, Subquery, Sum
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -17,12 +17,23 @@ from events import bells, board, calendars, pools, questions, ticket_types
 from events.access import event_for, may_run, registration_for, registration_of_key
 from events.models import Attendee, Claim, Event, Pool, Registration
 from events.models.registration import SEATED, UNDECIDED
-from events.party import Person, must_be_free, must_be_of_age, newly, sit_down, there, to_row, who
+from events.party import (
+    Person,
+    keys_of,
+    must_be_free,
+    must_be_of_age,
+    newly,
+    seated_at,
+    sit_down,
+    to_row,
+    who,
+)
 from events.questions import Given
 from events.seats import PLACES, line_of, people_waiting
 from events.telling import CANCEL, announce, ask_host, tell
 from events.waiting import is_behind, move_up, next_in
 from realtime import clock, keys
+from realtime.prepared import ID, IDS, prepared
 
 NOTHING = Given({})
 SLOTS = 16  # of a ticket; a slot is never given twice
@@ -322,15 +333,20 @@ def _look(event: Event, member: Member, people: Sequence[Person]) -> int:
 
     Raises ValidationError when somebody of the party comes already. One query, two for that no.
     """
-    line = line_of(event).order_by().values("event").annotate(people=Sum(PLACES)).values("people")
-    mine = event.registrations.live().filter(member=member)
-    rows = event.pools.order_by("pk")
-    rows = rows.annotate(waiting=Subquery(line), clash=Exists(mine) | Exists(there(event, people)))
-    found: list[Any] = list(rows)
+    members, children = keys_of(people)
+    found = _pools(event=event.pk, member=member.pk, members=members, children=children)
     event.all_pools = found
     if any(pool.clash for pool in found):
         must_be_free(event, member, people)
     return next((pool.waiting for pool in found if pool.waiting), 0)
+
+
+@prepared(event=ID, member=ID, members=IDS, children=IDS)
+def _pools(*, event: Any, member: Any, members: Any, children: Any) -> QuerySet[Any]:
+    line = line_of(event).order_by().values("event").annotate(people=Sum(PLACES)).values("people")
+    mine = Registration.objects.live().filter(event=event, member=member)
+    clash = Exists(mine) | Exists(seated_at(event, members, children))
+    return Pool.objects.filter(event=event).order_by("pk").annotate(waiting=Subquery(line), clash=clash)
 
 
 def _seat(registration: Registration, people: Sequence[Person]) -> None:

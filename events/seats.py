@@ -105,7 +105,7 @@ def _live_of(*, member: Any, events: Any) -> QuerySet[Registration]:
     return Registration.objects.live().filter(Q(member=member) | Q(pk__in=named), event__among=events)
 
 
-def line_of(event: Event) -> QuerySet[Registration]:
+def line_of(event: Any) -> QuerySet[Registration]:
     """Who waits, in no order: parties, and parties that come and wait for more places. No query of its own."""
     return Registration.objects.filter(Q(state=State.WAITING) | GROWING, event=event)
 

@@ -17,8 +17,7 @@ the function as None. The function must not look at a clock, a language or anyth
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Hashable
-from copy import copy
+from collections.abc import Callable, Collection, Hashable, Iterator
 from datetime import timedelta
 from typing import Any, cast
 
@@ -119,6 +118,20 @@ def _as_parameter(keys: Collection[int]) -> Any:
     return json.dumps(list(keys)) if connection.vendor == "sqlite" else list(keys)
 
 
+def _fetched(sql: str, parameters: tuple[Any, ...]) -> list[Any]:
+    """All rows. PostgreSQL keeps the statement planned once this connection has asked it a few times."""
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            return list(cursor.execute(sql, parameters).fetchall())
+    from django.db.backends.postgresql.base import ServerBindingCursor  # noqa: PLC0415 - needs psycopg
+
+    connection.ensure_connection()
+    own = ServerBindingCursor(connection.connection)  # type: ignore[call-arg]
+    with connection._prepare_cursor(own) as cursor:  # type: ignore[attr-defined]
+        cursor.execute(sql, parameters)
+        return list(cursor.fetchall())
+
+
 class Statement:
     """A queryset as it was written for one shape."""
 
@@ -126,17 +139,18 @@ class Statement:
         self.queryset = queryset
         self.compiler = queryset.query.get_compiler(connection=connection)
         self.sql, self.parameters = self.compiler.as_sql()
+        assert not self.compiler.has_extra_select, "a column that only the order needs would come along"
+        columns = [column for column, *_ in self.compiler.select]
+        self.converters = list(self.compiler.get_converters(columns).items())
 
     def ask(self, values: dict[str, Any]) -> list[Any]:
         """The rows for these values, with what was to be fetched beside them."""
         parameters = tuple(
             place.parameter(values) if isinstance(place, Given) else place for place in self.parameters
         )
-        compiler: Any = copy(self.compiler)
-        compiler.connection = connection
-        compiler.as_sql = lambda *_args, **_kwargs: (self.sql, parameters)
-        query: Any = copy(self.queryset.query)
-        query.get_compiler = lambda *_args, **_kwargs: compiler
+        answer = Answer(self, _fetched(self.sql, parameters))
+        query: Any = object.__new__(Query)
+        query.__dict__.update(self.queryset.query.__dict__, get_compiler=lambda *_args, **_given: answer)
         return list(self._on(query))
 
     def _on(self, query: Query) -> QuerySet[Any, Any]:
@@ -153,6 +167,32 @@ class Statement:
     def said(self) -> tuple[str, list[Any]]:
         """Its text and its parameters; of a value only its name."""
         return self.sql, [place.said() if isinstance(place, Given) else place for place in self.parameters]
+
+
+class Answer:
+    """What a queryset reads its rows from in place of a compiler, which would ask first."""
+
+    def __init__(self, statement: Statement, rows: list[Any]) -> None:
+        self._rows, self._converters = rows, statement.converters
+        self.select = statement.compiler.select
+        self.klass_info = statement.compiler.klass_info
+        self.annotation_col_map = statement.compiler.annotation_col_map
+
+    def execute_sql(self, **_given: Any) -> list[Any]:
+        """All rows as they came."""
+        return self._rows
+
+    def results_iter(self, results: Any = None, *, tuple_expected: bool = False, **_given: Any) -> Any:
+        """All rows with values as the fields want them."""
+        rows = self._converted() if self._converters else iter(self._rows)
+        return map(tuple, rows) if tuple_expected else rows
+
+    def _converted(self) -> Iterator[list[Any]]:
+        for row in map(list, self._rows):
+            for at, (converters, column) in self._converters:
+                for convert in converters:
+                    row[at] = convert(row[at], column, connection)
+            yield row
 
 
 def prepared[**P, Row](

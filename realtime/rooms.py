@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 from realtime import bus, clock, frames, statements
 from realtime.frames import Parcel, pack
 from realtime.models import Block, DirectTalk, Entry, Mention, Participant, Room, Showing, Site
+from realtime.prepared import ID, IDS, keys_of, prepared
 
 CHANNEL = "circles:room:"
 MAX_REASON = 200
@@ -125,7 +126,14 @@ def lock(room_id: int) -> Room:
 
     Raises Room.DoesNotExist. On SQLite the transaction itself (BEGIN IMMEDIATE) is the lock.
     """
-    return Room.objects.select_for_update().get(pk=room_id)
+    for room in _row(room=room_id):
+        return room
+    raise Room.DoesNotExist
+
+
+@prepared(room=ID)
+def _row(*, room: Any) -> QuerySet[Room]:
+    return Room.objects.select_for_update().filter(pk=room)
 
 
 class Pen:
@@ -197,12 +205,18 @@ def enter_all(room_id: int, members: Sequence[Any]) -> None:
     """As `enter`, several in this order. Five queries for any number, two when there is nobody new."""
     with transaction.atomic(savepoint=False):
         locked = lock(room_id)
-        decided = Q(left_seq=None) | ~Q(out="")
-        known = Participant.objects.filter(decided, room=locked, member__in=[m.pk for m in members])
-        settled = set(known.values_list("member", flat=True))
+        settled = set(_settled(room=room_id, members=keys_of(members)))
         new = list({member.pk: member for member in members if member.pk not in settled}.values())
         if new:
             seat(locked, new)
+
+
+@prepared(room=ID, members=IDS)
+def _settled(*, room: Any, members: Any) -> QuerySet[Participant, int]:
+    decided = Q(left_seq=None) | ~Q(out="")
+    return Participant.objects.filter(decided, room=room, member__among=members).values_list(
+        "member", flat=True
+    )
 
 
 def seat(locked: Room, members: Sequence[Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import models
@@ -29,8 +30,12 @@ class CircleQuerySet(models.QuerySet["Circle"]):
 
     def matching(self, words: str) -> CircleQuerySet:
         """Circles with every word of `words` in their name or description, accents and case aside."""
+        return self.holding(fold(words).split())
+
+    def holding(self, words: Iterable[Any]) -> CircleQuerySet:
+        """Circles with all of these words, folded already, in their name or description."""
         found = self
-        for word in fold(words).split():
+        for word in words:
             found = found.filter(search__contains=word)
         return found
 

@@ -24,6 +24,7 @@ def fold(text: str) -> str:
     return " ".join("".join(c for c in bare if not unicodedata.combining(c)).split())
 
 
+@lru_cache(65_536)  # towns, mostly, of which there are some hundreds
 def kilometres(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
     """Great-circle distance in km between two points in degrees (haversine)."""
     a = math.sin(math.radians(lat2 - lat1) / 2) ** 2
@@ -91,6 +92,7 @@ class Place(models.Model):
 # Towns and interests come with a migration: once read, they hold for the process.
 _centres: list[tuple[int, float, float]] = []
 _interests: list[Interest] = []
+_labels: dict[str, list[tuple[str, str]]] = {}
 
 
 def _town_centres() -> list[tuple[int, float, float]]:
@@ -186,6 +188,14 @@ class Interest(WithId):
         if not _interests:
             _interests.extend(cls.objects.all())
         return list(_interests)
+
+    @classmethod
+    def labels_by_slug(cls) -> list[tuple[str, str]]:
+        """Slug and label of all of them, in their order and the language of the page. As `everything`."""
+        language = get_language() or ""
+        if language not in _labels:
+            _labels[language] = [(one.slug, one.label) for one in cls.everything()]
+        return _labels[language]
 
     @property
     def label(self) -> str:

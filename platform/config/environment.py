@@ -110,7 +110,9 @@ def database(var: Path) -> dict[str, Any]:
         raise Refuse("DATABASE_URL must begin with postgres://; leave it unset for SQLite.")
     options: dict[str, Any] = dict(parse_qsl(parts.query))
     options["pool"] = {"min_size": 1, "max_size": whole_number("DATABASE_POOL", 8), "timeout": 30}
-    options["prepare_threshold"] = 5  # of talk's own statements (realtime/statements.py): the ORM's never are
+    options["prepare_threshold"] = (
+        5  # of what is written once (realtime/prepared.py, statements.py): what the ORM writes anew never is
+    )
     options["options"] = "-c lock_timeout=3000 -c idle_in_transaction_session_timeout=3000"
     return {
         "ENGINE": "django.db.backends.postgresql",

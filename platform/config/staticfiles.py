@@ -1,5 +1,8 @@
 """How static files are named: by their content where `collectstatic` ran, by their plain name elsewhere."""
 
+from typing import Any
+
+from django.conf import settings
 from django.contrib.staticfiles.apps import StaticFilesConfig
 from whitenoise.storage import CompressedManifestStaticFilesStorage
 
@@ -19,6 +22,17 @@ class HashedFiles(CompressedManifestStaticFilesStorage):
 
     manifest_strict = False
     support_js_module_import_aggregation = True  # `import "./x.js"` names x by its content too
+
+    def __init__(self, *args: Any, **given: Any) -> None:
+        super().__init__(*args, **given)  # type: ignore[no-untyped-call]
+        self._urls: dict[str, str] = {}  # as long as the process: a new manifest comes with a new start
+
+    def url(self, name: Any, force: bool = False) -> str:
+        """The address of `name`: looked up once where names are hashed."""
+        known = self._urls.get(name)
+        if known is None or settings.DEBUG:
+            known = self._urls[name] = str(super().url(name, force))
+        return known
 
     def stored_name(self, name: str) -> str:
         """The hashed name of `name`, or `name` itself. No file is opened."""

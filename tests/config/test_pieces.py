@@ -54,6 +54,18 @@ def test_what_was_not_shown_for_longest_is_forgotten() -> None:
     )
 
 
+def test_after_an_hour_nothing_is_left_of_what_nobody_shows(clock: Any) -> None:
+    pieces.forget()
+    pieces.is_checked = False
+    for number in range(20):
+        card(f"Old {number}")
+    clock.shift(pieces.KEPT)
+    for number in range(4):
+        card(f"New {number}")
+    assert not any(pieces.is_known(CARD, f"Old {number}") for number in range(20))
+    assert all(pieces.is_known(CARD, f"New {number}") for number in range(4))
+
+
 @pytest.mark.django_db
 def test_a_card_shows_what_has_changed_since(client: Client) -> None:
     event = make_event(title="Picnic", capacity=10)

@@ -66,11 +66,11 @@ def test_a_session_without_a_stamp_is_over():
 
 def test_reading_pages_writes_once_an_hour_only(clock: Any, django_assert_num_queries: Any):
     client = make.make_client(make.make_member())
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(2):
         client.get("/about/")
     clock.shift(timedelta(minutes=61))
     client.get("/about/")
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(2):
         client.get("/about/")
 
 

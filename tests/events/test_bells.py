@@ -112,12 +112,12 @@ def test_a_page_of_the_event_costs_one_query_more_for_who_has_something_unread(
     row = register(ana, event.pk, [ME])
     browser, page = make_client(ana), f"/registrations/{row.public_id}/"
     browser.get(page)
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(7):
         browser.get(page)
     move(event, venue="The library")
-    with django_assert_num_queries(12):  # of which two begin and end a transaction
+    with django_assert_num_queries(11):  # of which two begin and end a transaction
         browser.get(page)
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(7):
         browser.get(page)
 
 

@@ -170,7 +170,7 @@ def test_a_colleague_without_a_lock_is_named_to_the_manager_only():
 
 @pytest.mark.parametrize("size", [1, 30])
 @pytest.mark.parametrize(
-    ("page", "queries"), [("", 13), ("people/", 5), ("events/", 6), ("roles/", 5), ("mails/", 5), ("log/", 5)]
+    ("page", "queries"), [("", 12), ("people/", 4), ("events/", 5), ("roles/", 4), ("mails/", 4), ("log/", 4)]
 )
 def test_a_page_of_the_desk_costs_the_same_for_one_and_thirty(
     page: str, queries: int, size: int, django_assert_num_queries: Any

@@ -263,7 +263,7 @@ def test_the_page_costs_the_same_for_one_date_and_thirty(
     row = register(make_member(), event.pk, [ME])
     client = make_client(host)
     client.get(f"/registrations/{row.public_id}/move/")
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(8):
         client.get(f"/registrations/{row.public_id}/move/")
 
 

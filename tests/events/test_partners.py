@@ -573,4 +573,4 @@ def test_a_long_calendar_costs_no_more_queries_than_a_short_one(staff: Member):
         with CaptureQueriesContext(connection) as of_list:
             client.get(page(staff))
         counts.append((len(of_preview), len(of_saving), len(of_page), len(of_list)))
-    assert counts == [(11, 15, 11, 6)] * 2
+    assert counts == [(10, 15, 10, 5)] * 2

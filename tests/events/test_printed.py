@@ -90,6 +90,6 @@ def test_printing_costs_the_same_for_one_and_thirty(how_many: int, django_assert
         register(make_member(), event.pk, [ME, ME])
     client = make_client(event.host)
     client.get(f"/events/{event.public_id}/guests/print/")
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(7):
         client.get(f"/events/{event.public_id}/guests/print/")
     assert Registration.objects.count() == how_many

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from community.models import Circle
 from config.pieces import piece
 from config.templatetags.ui import text_language
+from events.board import PartyLine
 from events.models import Event
 
 register = template.Library()
@@ -61,6 +62,34 @@ def circle_card(circle: Circle, km: int | None = None) -> SafeString:
     return piece("components/circle_card.html", tuple(shown.values()), shown)
 
 
+@register.simple_tag
+def party_line(party: PartyLine, event: Event, runs: bool, is_open: bool) -> SafeString:
+    """A party on the list of guests, for who `runs` the event or only helps at its door, which `is_open`."""
+    row = party.registration
+    plain = {
+        "id": row.public_id,
+        "title": party.title,
+        "is_unpaid": party.is_unpaid,
+        "is_still_coming": row.still_coming_at is not None,
+        "has_no_address": row.has_no_address,
+        "has_conflict": party.has_conflict,
+        "undoable": party.undoable and party.undoable.id,
+        "missing": party.missing,
+        "to_admit": party.to_admit,
+        "timezone": event.timezone,
+        "runs": runs,
+        "is_movable": runs and not is_open and not event.is_over,
+    }
+    guests = tuple(
+        (one.name, one.slot, one.is_child, one.age, one.inside, one.at, one.gate, one.ticket)
+        for one in party.guests
+    )
+    context = plain | {"guests": party.guests, "answers": party.answers}
+    if party.answers:  # diet and health are kept nowhere but in the database
+        return render_to_string("components/party_line.html", context)
+    return piece("components/party_line.html", (*plain.values(), guests), context)
+
+
 @register.filter
 def asked(form: BaseForm) -> Hashable:
     """What a form was sent with, to write it `once`; None where something is wrong with it, so that it is written anew."""
@@ -70,8 +99,8 @@ def asked(form: BaseForm) -> Hashable:
 
 
 @register.simple_tag
-def once(name: str, of: Hashable = None, **context: Any) -> SafeString:
-    """The template `name`, written once for `of` and for the plain values of `context`. Without `of` it is written anew."""
+def once(name: str, of: Hashable = "", **context: Any) -> SafeString:
+    """The template `name`, written once for `of` and for the plain values of `context`. With None as `of` it is written anew."""
     if of is None:
         return render_to_string(name, context)
     plain = tuple(value for value in context.values() if isinstance(value, bool | int | str | None))

@@ -141,9 +141,8 @@ def empty(icon: str, title: str, text: str = "", url: str = "", label: str = "")
 
 
 @register.inclusion_tag("components/bell.html")
-def bell(member: Any) -> dict[str, Any]:
-    """How many notifications are new, as a badge that hides at none; a script counts on with the two forms. No query."""
-    n = getattr(member, "unread_bell", 0)
+def bell(n: int) -> dict[str, Any]:
+    """How many notifications are new, as a badge that hides at none; a script counts on with the two forms."""
     one, many = (ngettext("%(n)s is new", "%(n)s are new", number) for number in (1, 2))
     return {"n": n, "one": one, "many": many, "said": ngettext("%(n)s is new", "%(n)s are new", n) % {"n": n}}
 
