@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import UTC, timedelta
-from functools import lru_cache
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import icalendar
 from django.conf import settings
 from django.core import signing
-from django.db.models import F
+from django.db.models import F, Func, Q, QuerySet, TextField, Value
+from django.db.models.functions import MD5, Cast, Coalesce
 from django.utils.translation import gettext as _
 from icalendar.parser import Contentline, Parameters
 
@@ -22,22 +25,61 @@ from events import zones
 from events.models import CalendarFeed, Event, Registration
 from events.models.event import EventQuerySet, hosted_by
 from events.models.registration import COMING, Guest
-from realtime import clock
+from realtime import clock, ids
 from realtime.ids import decode
+from realtime.prepared import ID, MOMENT, prepared
 
 PRODUCT = "-//Euregio Circles//EN"
 FEED_LIMIT = 500
+END = b"END:VCALENDAR"
 FEED_PAST = timedelta(days=60)
 _SALT = "calendar"
 _STAMP = re.compile(r"(?m)^DTSTAMP:\w+")
 
 
-# What a calendar says of an event: `_component` reads nothing else.
-SAID = (
-    "pk", "title", "language", "description", "venue", "address", "town", "timezone", "all_day", "starts_at", "ends_at",
-    "state", "sequence", "created_at", "updated_at",
-)  # fmt: skip
-SAID_BESIDE = ("place__name", "centre__name", "centre__email")
+class Said(NamedTuple):
+    """What a calendar says of an event, and all it says: `_component` knows nothing else. Times are aware."""
+
+    pk: int
+    title: str
+    language: str
+    description: str
+    venue: str
+    address: str
+    town: str
+    timezone: str
+    all_day: bool
+    starts_at: datetime
+    ends_at: datetime | None
+    state: str
+    sequence: int
+    created_at: datetime
+    updated_at: datetime
+    place: str | None
+    centre: str
+    email: str
+
+    @classmethod
+    def of(cls, event: Event) -> Said:
+        """Of an event at hand. No query where `place` and `centre` came with it."""
+        own = (getattr(event, name) for name in cls._fields[:-3])
+        place = event.place.name if event.place else None
+        return cls._make((*own, place, event.centre.name, event.centre.email))
+
+
+_COLUMNS = (*Said._fields[:-3], "place__name", "centre__name", "centre__email")
+# The database tells one state of an event from another by itself: of five hundred come 32 characters each. Side by side
+# (Concat puts one into another, which is too deep for SQLite), with what stands in no text between them.
+_PARTS = [part for name in _COLUMNS for part in (Coalesce(Cast(name, TextField()), Value("")), Value("\x1f"))]
+_DIGEST = MD5(Func(*_PARTS, template="%(expressions)s", arg_joiner=" || ", output_field=TextField()))
+
+
+def _read(events: EventQuerySet, whole: bool) -> QuerySet[Event, Any]:
+    """The digests of events for a feed, in order of time, or with `whole` what is said of each, and its digest."""
+    found = events.filter(starts_at__isnull=False).order_by("starts_at", "pk")
+    if not whole:
+        return found.values_list(_DIGEST, flat=True)[:FEED_LIMIT]
+    return found.values_list(*_COLUMNS, _DIGEST)[:FEED_LIMIT]
 
 
 @dataclass(frozen=True)
@@ -45,32 +87,34 @@ class Feed:
     """A calendar to be asked for: its name and its events. Nothing is read before it has to be."""
 
     name: str
-    events: EventQuerySet
+    read: Callable[..., list[Any]]  # whole=False: digests; True: a row each
 
     def etag(self) -> str:
         """The validator of what `content` would give, far cheaper. One query."""
-        return _tag(self.name, self.events.values_list(*SAID, *SAID_BESIDE))
+        return _tag(self.name, self.read(whole=False))
 
     def content(self) -> tuple[bytes, str]:
         """The calendar file and its validator. One query."""
-        rows = list(self.events)
-        return _calendar(self.name, rows), _tag(self.name, map(_said, rows))
+        rows = self.read(whole=True)
+        return _calendar(self.name, [Said(*row[:-1]) for row in rows]), _tag(
+            self.name, [row[-1] for row in rows]
+        )
 
 
-def _said(event: Event) -> tuple[object, ...]:
-    place = event.place.name if event.place else None
-    return (*(getattr(event, name) for name in SAID), place, event.centre.name, event.centre.email)
-
-
-def _tag(name: str, rows: Iterable[tuple[object, ...]]) -> str:
+def _tag(name: str, digests: list[str]) -> str:
     """A strong validator (RFC 9110 §8.8.3): the same events give the same one."""
-    said = repr((settings.PUBLIC_URL, PRODUCT, name, [tuple(map(str, row)) for row in rows]))
+    said = "\n".join((settings.PUBLIC_URL, PRODUCT, name, *digests))
     return f'"{hashlib.sha256(said.encode()).hexdigest()[:32]}"'
 
 
 def feed_of(event: Event) -> Feed:
     """One event, to be asked for again and again."""
-    return Feed(event.title, Event.objects.filter(pk=event.pk).select_related("place", "centre"))
+    return Feed(event.title, partial(_one, event=event.pk))
+
+
+@prepared(event=ID)
+def _one(*, event: Any, whole: bool) -> QuerySet[Event, Any]:
+    return _read(Event.objects.filter(pk=event), whole)
 
 
 def invitation(event: Event, *, cancelled: bool = False) -> str:
@@ -87,7 +131,7 @@ def invitation(event: Event, *, cancelled: bool = False) -> str:
 
 @lru_cache(maxsize=256)
 def _invitation(event: Event, cancelled: bool, _said: tuple[object, ...]) -> str:
-    return _calendar("", [event], method="CANCEL" if cancelled else "REQUEST").decode()
+    return _calendar("", [Said.of(event)], method="CANCEL" if cancelled else "REQUEST").decode()
 
 
 def addressed(text: str, person: Member | Guest) -> str:
@@ -105,34 +149,39 @@ def addressed(text: str, person: Member | Guest) -> str:
 
 def of_circle(circle: Circle) -> Feed:
     """What anybody may know of a circle's events, from two months ago on."""
-    return Feed(circle.name, _feed().visible_to(None).filter(circle=circle)[:FEED_LIMIT])
+    return Feed(circle.name, partial(_of_circle, circle=circle.pk, now=clock.now()))
+
+
+@prepared(circle=ID, now=MOMENT)
+def _of_circle(*, circle: Any, now: Any, whole: bool) -> QuerySet[Event, Any]:
+    return _read(_recent(now).visible_to(None).filter(circle=circle), whole)
 
 
 def of_centre(centre: Centre) -> Feed:
     """What anybody may know of a centre's events and those it is a partner of."""
+    return Feed(centre.name, partial(_of_centre, centre=centre.pk, now=clock.now()))
+
+
+@prepared(centre=ID, now=MOMENT)
+def _of_centre(*, centre: Any, now: Any, whole: bool) -> QuerySet[Event, Any]:
     partner = Event.partner_centres.through.objects.filter(centre=centre).values("event")
-    both = _feed().visible_to(None)
-    return Feed(centre.name, (both.filter(centre=centre) | both.filter(pk__in=partner))[:FEED_LIMIT])
+    return _read(_recent(now).visible_to(None).filter(Q(centre=centre) | Q(pk__in=partner)), whole)
 
 
 def of_member(member: Member) -> Feed:
     """The events the member comes to or hosts."""
-    comes = Registration.objects.filter(
-        attendees__member=member, attendees__is_live=True, state__in=COMING
-    ).values("event")
-    made = Registration.objects.filter(member=member, state__in=COMING).values("event")
+    return Feed(_("My events"), partial(_of_member, member=member.pk, now=clock.now()))
+
+
+@prepared(member=ID, now=MOMENT)
+def _of_member(*, member: Any, now: Any, whole: bool) -> QuerySet[Event, Any]:
+    rows = Registration.objects.filter(state__in=COMING)
+    comes = rows.filter(attendees__member=member, attendees__is_live=True).values("event")
+    made = rows.filter(member=member).values("event")
     # Called off, it stays in the feed as CANCELLED: left out, some calendars would keep the old entry for ever.
-    called_off = Registration.objects.filter(member=member, event__state=Event.State.CANCELLED).values(
-        "event"
-    )
-    mine = _feed().exclude(state=Event.State.DRAFT)
-    found = (
-        mine.filter(hosted_by(member))
-        | mine.filter(pk__in=comes)
-        | mine.filter(pk__in=made)
-        | mine.filter(pk__in=called_off)
-    )
-    return Feed(_("My events"), found[:FEED_LIMIT])
+    off = Registration.objects.filter(member=member, event__state=Event.State.CANCELLED).values("event")
+    mine = hosted_by(member) | Q(pk__in=comes) | Q(pk__in=made) | Q(pk__in=off)
+    return _read(_recent(now).exclude(state=Event.State.DRAFT).filter(mine), whole)
 
 
 def feed_token(member: Member) -> str:
@@ -166,16 +215,11 @@ def _signer(member: Member) -> signing.Signer:
     return signing.Signer(salt=f"{_SALT} {version}" if version else _SALT)
 
 
-def _feed() -> EventQuerySet:
-    since = clock.now() - FEED_PAST
-    return (
-        Event.objects.filter(starts_at__gte=since)
-        .select_related("place", "centre")
-        .order_by("starts_at", "pk")
-    )
+def _recent(now: Any) -> EventQuerySet:
+    return Event.objects.filter(starts_at__gte=now - FEED_PAST)
 
 
-def _calendar(name: str, events: Iterable[Event], *, method: str = "PUBLISH") -> bytes:
+def _calendar(name: str, events: Collection[Said], *, method: str = "PUBLISH") -> bytes:
     calendar = icalendar.Calendar()
     calendar.add("prodid", PRODUCT)
     calendar.add("version", "2.0")
@@ -183,19 +227,22 @@ def _calendar(name: str, events: Iterable[Event], *, method: str = "PUBLISH") ->
     if name:
         calendar.add("x-wr-calname", name)
         calendar.add("refresh-interval", timedelta(hours=6), parameters={"VALUE": "DURATION"})
-    rows = [event for event in events if event.starts_at is not None]
-    for zone in sorted({event.timezone for event in rows if not event.all_day}):
+    for zone in sorted({event.timezone for event in events if not event.all_day}):
         calendar.add_component(zones.component(zone))
-    for event in rows:
-        calendar.add_component(_component(event, method))
-    return bytes(calendar.to_ical())
+    head, end = bytes(calendar.to_ical()).rsplit(END, 1)
+    return b"".join((head, *(_component(event, method, settings.PUBLIC_URL) for event in events), END, end))
 
 
-def _component(event: Event, method: str) -> icalendar.Event:
-    start, end = event.local_start, event.local_end
-    assert start is not None
+@lru_cache(
+    maxsize=8192
+)  # the same event stands in the feeds of its circle, its centre and everybody who comes
+def _component(event: Said, method: str, site: str) -> bytes:
+    """The lines of one event."""
+    zone = ZoneInfo(event.timezone)
+    start, end = event.starts_at.astimezone(zone), event.ends_at and event.ends_at.astimezone(zone)
+    name = ids.encode(event.pk)
     row = icalendar.Event()
-    row.add("uid", f"{event.public_id}@{urlsplit(settings.PUBLIC_URL).hostname}")
+    row.add("uid", f"{name}@{urlsplit(site).hostname}")
     row.add("sequence", event.sequence)
     row.add("dtstamp", event.updated_at.astimezone(UTC).replace(microsecond=0))
     row.add("last-modified", event.updated_at.astimezone(UTC).replace(microsecond=0))
@@ -212,13 +259,11 @@ def _component(event: Event, method: str) -> icalendar.Event:
         row.add("dtstart", start)
         if end is not None:
             row.add("dtend", end)
-    where = ", ".join(
-        part for part in (event.venue, event.address, event.place.name if event.place else event.town) if part
-    )
+    where = ", ".join(part for part in (event.venue, event.address, event.place or event.town) if part)
     if where:
         row.add("location", where)
     if event.description:
         row.add("description", event.description, parameters={"LANGUAGE": event.language})
-    row.add("url", f"{settings.PUBLIC_URL}{event.get_absolute_url()}")
-    row.add("organizer", f"mailto:{event.centre.email}", parameters={"CN": event.centre.name})
-    return row
+    row.add("url", f"{site}/events/{name}/")
+    row.add("organizer", f"mailto:{event.email}", parameters={"CN": event.centre})
+    return bytes(row.to_ical())

@@ -7,11 +7,12 @@ import icalendar
 import pytest
 from django.test import Client
 
-from community.models import Place
+from community.models import Centre, Place
 from events import calendars, hosting
 from events.calendars import feed_of, feed_token, invitation
 from events.models import Event
 from events.registration import Person, cancel, register
+from realtime import clock
 from tests.factories import make_centre, make_circle, make_event, make_member
 
 pytestmark = pytest.mark.django_db
@@ -166,6 +167,18 @@ def test_a_feed_costs_the_same_for_many(client: Client, django_assert_num_querie
         {"state": "cancelled"},
         {"venue": "Hall"},
         {"description": "More."},
+        {"language": "nl"},
+        {"address": "Markt 1"},
+        {"town": "Tongeren"},
+        {"timezone": "Europe/Lisbon"},
+        {"all_day": True},
+        {"starts_at": clock.now() + timedelta(minutes=1)},
+        {"sequence": 7},
+        {"created_at": clock.now() - timedelta(days=1)},
+        {"updated_at": clock.now() + timedelta(days=1)},
+        {"place": None},
+        {"venue": "Hall|", "address": ""},
+        {"venue": "", "address": "Hall|"},
     ],
 )
 def test_the_short_way_to_a_validator_is_the_long_one_and_sees_every_change(changes: dict[str, Any]) -> None:
@@ -178,6 +191,16 @@ def test_the_short_way_to_a_validator_is_the_long_one_and_sees_every_change(chan
 
     after = calendars.of_centre(event.centre)
     assert before != after.etag() == after.content()[1]
+
+
+def test_the_lines_of_an_event_are_written_once_and_never_the_old_ones() -> None:
+    event = make_event(title="Picnic", description="With cake")
+    assert of_event(event) == of_event(event)
+    Event.objects.filter(pk=event.pk).update(title="Barbecue")
+    changed = of_event(Event.objects.get(pk=event.pk))
+    assert b"Barbecue" in changed and b"Picnic" not in changed
+    Centre.objects.filter(pk=event.centre_id).update(name="The other house")
+    assert b"The other house" in of_event(Event.objects.get(pk=event.pk))
 
 
 def test_an_unchanged_feed_is_asked_for_in_two_queries(
