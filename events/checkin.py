@@ -22,6 +22,7 @@ from events.tickets import Ticket, Unreadable
 from events.truth import ADMITTED, CONFLICT, Fact, Outcome, Standing, Truth, slots_in, truth
 from realtime import clock as time
 from realtime import live
+from realtime.prepared import ID, IDS, prepared
 
 FUTURE = timedelta(seconds=5)
 CLOSES_AFTER = timedelta(hours=2)
@@ -131,10 +132,17 @@ def record(
     """
 
     def locked() -> Gate:
-        gate.event = Event.objects.select_for_update().defer(*UNREAD).get(pk=gate.event_id)
-        return gate
+        for event in _locked(event=gate.event_id):
+            gate.event = event
+            return gate
+        raise Event.DoesNotExist
 
     return _record(locked, readings, clock, by)
+
+
+@prepared(event=ID)
+def _locked(*, event: Any) -> QuerySet[Event]:
+    return Event.objects.select_for_update().defer(*UNREAD).filter(pk=event)
 
 
 def record_as(
@@ -211,6 +219,18 @@ def _read(reading: Reading) -> _Read:
     return _Read(reading, ticket)
 
 
+@prepared(event=ID, ids=IDS, parties=IDS, undone=IDS)
+def _scans(*, event: Any, ids: Any, parties: Any, undone: Any) -> QuerySet[Scan]:
+    theirs = Q(registration__among=parties)
+    if undone is not None:
+        of_undone = Scan.objects.filter(pk__among=undone, event=event)
+        theirs |= Q(registration__in=of_undone.values("registration"))
+    early = Q(registration=None, kind=Scan.Kind.UNDO)  # came before what they undo
+    newest = Q(order=Scan.objects.filter(event=event).order_by("-order").values("order")[:1])
+    rows = Scan.objects.filter(Q(pk__among=ids) | Q(event=event) & (theirs | early | newest))
+    return rows.select_related("gate")
+
+
 class _Door:
     """One upload at one door, its event's row locked."""
 
@@ -234,21 +254,11 @@ class _Door:
         if scan.event_id == self.event.pk:
             self.by_party[scan.registration_id].append(scan)
 
-    def _stored(self, registrations: set[int]) -> QuerySet[Scan]:
+    def _stored(self, registrations: set[int]) -> list[Scan]:
         """In one query: these scans if known, what they undo, all scans of these parties, and the newest of the log."""
         ids = [one.reading.id for one in self.read]
         undone = [one.reading.undoes for one in self.read if one.reading.undoes]
-        parties = Q(registration__in=registrations)
-        if undone:
-            parties |= Q(
-                registration__in=Scan.objects.filter(pk__in=undone, event=self.event).values("registration")
-            )
-        early = Q(registration=None, kind=Scan.Kind.UNDO)  # came before what they undo
-        newest = Q(order=Scan.objects.filter(event=self.event).order_by("-order").values("order")[:1])
-        rows = Scan.objects.filter(
-            Q(pk__in=[*ids, *undone]) | Q(event=self.event) & (parties | early | newest)
-        )
-        return rows.select_related("gate")
+        return _scans(event=self.event.pk, ids=[*ids, *undone], parties=registrations, undone=undone or None)
 
     def take(self) -> Recorded:
         """Store what is new, tell those who watch, answer."""
@@ -464,13 +474,17 @@ def _parties(event: Event, registrations: Iterable[int]) -> dict[int, Party]:
     """The parties of this event among those ids. One query, none without ids."""
     found: dict[int, Party] = {}
     wanted = list(registrations)
-    rows = Registration.objects.filter(pk__in=wanted, event=event) if wanted else Registration.objects.none()
-    columns = ("pk", "state", "min_serial", "attendees__slot", "attendees__is_live", "attendees__name")
-    for pk, state, min_serial, slot, is_live, name, member, child in rows.values_list(
-        *columns, "attendees__member__display_name", "attendees__child__nickname"
-    ):
+    rows = _seats(event=event.pk, parties=wanted) if wanted else ()
+    for pk, state, min_serial, slot, is_live, name, member, child in rows:
         party = found.setdefault(pk, Party(state, min_serial))
         if slot is not None:
             party.names[slot] = member or child or name or _("Guest")
             party.live |= (1 << slot) if is_live else 0
     return found
+
+
+@prepared(event=ID, parties=IDS)
+def _seats(*, event: Any, parties: Any) -> QuerySet[Registration, tuple[Any, ...]]:
+    columns = ("pk", "state", "min_serial", "attendees__slot", "attendees__is_live", "attendees__name")
+    rows = Registration.objects.filter(pk__among=parties, event=event)
+    return rows.values_list(*columns, "attendees__member__display_name", "attendees__child__nickname")

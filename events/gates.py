@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from community import audit
@@ -16,6 +17,7 @@ from community.models import ApiToken, Member, Role
 from events.access import event_for, may_door, may_run
 from events.models import Attendee, DoorHelper, Event, Gate, GatePairing
 from realtime import clock, rooms
+from realtime.prepared import TEXT, prepared
 
 TOKEN_PREFIX = "ecg_"
 PAIRING_LASTS = timedelta(minutes=2)
@@ -64,8 +66,12 @@ def gate_for_token(token: str) -> Gate | None:
     """The open gate with that token; None for any other text. One query; its event, read when it is asked for, is another."""
     if not token.startswith(TOKEN_PREFIX):
         return None
-    found = Gate.objects.filter(digest=ApiToken.digest_of(token), closed_at=None)
-    return next(iter(found[:1]), None)
+    return next(iter(_open_gate(digest=ApiToken.digest_of(token))), None)
+
+
+@prepared(digest=TEXT)
+def _open_gate(*, digest: Any) -> QuerySet[Gate]:
+    return Gate.objects.filter(digest=digest, closed_at=None)
 
 
 def own_gate(member: Member, event_id: int, name: str) -> Gate:

@@ -20,6 +20,7 @@ import json
 from collections.abc import Callable, Collection, Hashable, Iterator
 from datetime import timedelta
 from typing import Any, cast
+from uuid import UUID
 
 from django.db import connection
 from django.db.models import (
@@ -31,6 +32,7 @@ from django.db.models import (
     Lookup,
     QuerySet,
     TextField,
+    UUIDField,
 )
 from django.db.models.sql import Query
 
@@ -40,7 +42,7 @@ type Kind = Field[Any, Any]
 
 
 class Ids(BigIntegerField):  # type: ignore[type-arg]
-    """Of a value: any number of keys, for the lookup `among`."""
+    """Of a value: any number of keys, numbers or UUIDs, for the lookup `among`."""
 
 
 class Words(TextField):  # type: ignore[type-arg]
@@ -109,13 +111,16 @@ class Among(Lookup):
         """PostgreSQL plans `= ANY` like the same keys one by one, and a table of them as a hundred unknown rows."""
         left, given = self.process_lhs(compiler, connection)
         parameter = self.rhs if isinstance(self.rhs, Given) else _as_parameter(self.rhs)
+        kind = "uuid" if isinstance(self.lhs.output_field, UUIDField) else "bigint"
         if connection.vendor == "sqlite":
             return f"{left} IN (SELECT value FROM json_each(%s))", (*given, parameter)  # noqa: S608 - columns and %s
-        return f"{left} = ANY(%s::bigint[])", (*given, parameter)
+        return f"{left} = ANY(%s::{kind}[])", (*given, parameter)
 
 
-def _as_parameter(keys: Collection[int]) -> Any:
-    return json.dumps(list(keys)) if connection.vendor == "sqlite" else list(keys)
+def _as_parameter(keys: Collection[int | UUID]) -> Any:
+    if connection.vendor == "sqlite":
+        return json.dumps([key.hex if isinstance(key, UUID) else key for key in keys])
+    return list(keys)
 
 
 def _fetched(sql: str, parameters: tuple[Any, ...]) -> list[Any]:
