@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import nullcontext
-from typing import Protocol
+from typing import Any, Protocol
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -21,6 +21,7 @@ from events import ticket_types
 from events.models import Answers, Attendee, Claim, CoHost, Event, Pool, Registration
 from realtime import clock, rooms
 from realtime.models import Room
+from realtime.prepared import ID, NUMBER, changing
 
 State = Registration.State
 
@@ -67,10 +68,7 @@ def shift(event: Event, before: Counter[int], after: Counter[int]) -> bool:
     steps = [(pool, n) for pool in pools_of(event) if (n := after[pool.pk] - before[pool.pk])]
     with transaction.atomic() if len(steps) > 1 else nullcontext():  # one pool alone has nothing to undo
         for pool, n in steps:
-            rows = Pool.objects.filter(pk=pool.pk)
-            if n > 0:
-                rows = rows.filter(_fits(n))
-            if not rows.update(taken=F("taken") + n):
+            if not _shifted(pool=pool.pk, n=n, takes=n > 0):
                 if len(steps) > 1:
                     transaction.set_rollback(True)
                 return False
@@ -79,7 +77,13 @@ def shift(event: Event, before: Counter[int], after: Counter[int]) -> bool:
     return True
 
 
-def _fits(n: int) -> Q:
+@changing(pool=ID, n=NUMBER)
+def _shifted(*, pool: Any, n: Any, takes: bool) -> tuple[QuerySet[Pool], dict[str, Any]]:
+    rows = Pool.objects.filter(pk=pool)
+    return rows.filter(_fits(n)) if takes else rows, {"taken": F("taken") + n}
+
+
+def _fits(n: Any) -> Q:
     """The guard: of a pool that has fewer than n places left no row is changed."""
     return Q(capacity=None) | Q(capacity__gte=F("taken") + n)
 

@@ -17,7 +17,8 @@ the function as None. The function must not look at a clock, a language or anyth
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
@@ -29,12 +30,13 @@ from django.db.models import (
     Expression,
     Field,
     ForeignObject,
+    IntegerField,
     Lookup,
     QuerySet,
     TextField,
     UUIDField,
 )
-from django.db.models.sql import Query
+from django.db.models.sql import Query, UpdateQuery
 
 MOST_SHAPES = 256
 
@@ -50,6 +52,7 @@ class Words(TextField):  # type: ignore[type-arg]
 
 
 ID, IDS, MOMENT, TEXT, WORDS = BigIntegerField(), Ids(), DateTimeField(), TextField(), Words()
+NUMBER = IntegerField()
 
 is_checked = False  # in tests: that a function writes what it wrote the first time, each time it is asked
 
@@ -123,18 +126,21 @@ def _as_parameter(keys: Collection[int | UUID]) -> Any:
     return list(keys)
 
 
-def _fetched(sql: str, parameters: tuple[Any, ...]) -> list[Any]:
-    """All rows. PostgreSQL keeps the statement planned once this connection has asked it a few times."""
+@contextmanager
+def _asked(sql: str, parameters: tuple[Any, ...]) -> Iterator[Any]:
+    """A cursor with the answer. PostgreSQL keeps the statement planned once this connection has asked it a few times."""
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
-            return list(cursor.execute(sql, parameters).fetchall())
+            cursor.execute(sql, parameters)
+            yield cursor
+        return
     from django.db.backends.postgresql.base import ServerBindingCursor  # noqa: PLC0415 - needs psycopg
 
     connection.ensure_connection()
     own = ServerBindingCursor(connection.connection)  # type: ignore[call-arg]
     with connection._prepare_cursor(own) as cursor:  # type: ignore[attr-defined]
         cursor.execute(sql, parameters)
-        return list(cursor.fetchall())
+        yield cursor
 
 
 class Statement:
@@ -150,10 +156,8 @@ class Statement:
 
     def ask(self, values: dict[str, Any]) -> list[Any]:
         """The rows for these values, with what was to be fetched beside them."""
-        parameters = tuple(
-            place.parameter(values) if isinstance(place, Given) else place for place in self.parameters
-        )
-        answer = Answer(self, _fetched(self.sql, parameters))
+        with _asked(self.sql, _filled(self.parameters, values)) as cursor:
+            answer = Answer(self, list(cursor.fetchall()))
         query: Any = object.__new__(Query)
         query.__dict__.update(self.queryset.query.__dict__, get_compiler=lambda *_args, **_given: answer)
         return list(self._on(query))
@@ -165,13 +169,29 @@ class Statement:
             setattr(asked, name, getattr(self.queryset, name))
         return cast("QuerySet[Any, Any]", asked)
 
-    def names(self) -> set[str]:
-        """The values that stand in it."""
-        return {place.name for place in self.parameters if isinstance(place, Given)}
 
-    def said(self) -> tuple[str, list[Any]]:
-        """Its text and its parameters; of a value only its name."""
-        return self.sql, [place.said() if isinstance(place, Given) else place for place in self.parameters]
+class Change:
+    """An update as it was written for one shape: which rows, and what of them becomes what."""
+
+    def __init__(self, rows_and_values: tuple[QuerySet[Any, Any], dict[str, Any]]) -> None:
+        rows, values = rows_and_values
+        query: Any = rows.query.chain(UpdateQuery)
+        query.add_update_values(values)
+        self.sql, self.parameters = query.get_compiler(connection=connection).as_sql()
+
+    def ask(self, values: dict[str, Any]) -> int:
+        """How many rows changed."""
+        with _asked(self.sql, _filled(self.parameters, values)) as cursor:
+            return int(cursor.rowcount)
+
+
+def _filled(parameters: Sequence[Any], values: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(place.parameter(values) if isinstance(place, Given) else place for place in parameters)
+
+
+def _said(written: Statement | Change) -> tuple[str, list[Any]]:
+    """Its text and its parameters; of a value only its name."""
+    return written.sql, [place.said() if isinstance(place, Given) else place for place in written.parameters]
 
 
 class Answer:
@@ -208,29 +228,39 @@ def prepared[**P, Row](
     `kinds` names the arguments that are values and says of which kind they are; the others are the shape. All are given
     by name. One query, and those of what is fetched beside the rows.
     """
+    return lambda build: _once_a_shape(build, Statement, kinds)
 
-    def made(build: Callable[P, QuerySet[Any, Row]]) -> Callable[P, list[Row]]:
-        known: dict[Hashable, Statement] = {}
 
-        def ask(**given: Any) -> list[Row]:
-            values = {name: given.pop(name) for name in kinds}
-            shape = (_sizes(kinds, values), frozenset(given.items()))
-            statement = known.get(shape)
-            if statement is None or is_checked:
-                places = _places(kinds, values)
-                written = Statement(build(**places, **given))  # type: ignore[call-arg]
-                if lost := {name for name, place in places.items() if place} - written.names():
-                    raise LostValue(build.__qualname__, lost)
-                if statement is not None and statement.said() != written.said():
-                    raise ChangedStatement(build.__qualname__, statement.said(), written.said())
-                if len(known) >= MOST_SHAPES:
-                    known.clear()
-                statement = known[shape] = written
-            return statement.ask(values)
+def changing[**P](
+    **kinds: Kind,
+) -> Callable[[Callable[P, tuple[QuerySet[Any, Any], dict[str, Any]]]], Callable[P, int]]:
+    """As `prepared`, of a function that returns which rows change, and how as `QuerySet.update` takes it: how many did."""
+    return lambda build: _once_a_shape(build, Change, kinds)
 
-        return cast("Callable[P, list[Row]]", ask)
 
-    return made
+def _once_a_shape(
+    build: Callable[..., Any], write: type[Statement] | type[Change], kinds: dict[str, Kind]
+) -> Callable[..., Any]:
+    known: dict[Hashable, Statement | Change] = {}
+
+    def ask(**given: Any) -> Any:
+        values = {name: given.pop(name) for name in kinds}
+        shape = (_sizes(kinds, values), frozenset(given.items()))
+        statement = known.get(shape)
+        if statement is None or is_checked:
+            places = _places(kinds, values)
+            written = write(build(**places, **given))
+            here = {place.name for place in written.parameters if isinstance(place, Given)}
+            if lost := {name for name, place in places.items() if place} - here:
+                raise LostValue(build.__qualname__, lost)
+            if statement is not None and _said(statement) != _said(written):
+                raise ChangedStatement(build.__qualname__, _said(statement), _said(written))
+            if len(known) >= MOST_SHAPES:
+                known.clear()
+            statement = known[shape] = written
+        return statement.ask(values)
+
+    return ask
 
 
 def _sizes(kinds: dict[str, Kind], values: dict[str, Any]) -> tuple[Any, ...]:

@@ -16,7 +16,15 @@ handler403 = "config.problems.forbidden"
 handler404 = "config.problems.not_found"
 handler500 = "config.problems.server_error"
 
+# Programs first: what begins with api/ need not be held against two hundred addresses of pages, nor they against it.
+api_paths: list[URLPattern | URLResolver] = [
+    path("schema/", api.schema, name="api_schema"),
+    *events.urls.api,
+    *community.urls.api,
+    *realtime.urls.api,
+]
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("api/", include([path("docs/", api.docs, name="api_docs"), path("v1/", include(api_paths))])),
     path("", pages.home, name="home"),
     path("circles/<id:pk>/", pages.circle, name="circle"),
     path("about/", pages.about, name="about"),
@@ -39,9 +47,4 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include(community.urls.urlpatterns)),
     path("", include(events.urls.urlpatterns)),
     path("", include(realtime.urls.urlpatterns)),
-    path("api/docs/", api.docs, name="api_docs"),
-    path("api/v1/schema/", api.schema, name="api_schema"),
-    path("api/v1/", include(community.urls.api)),
-    path("api/v1/", include(events.urls.api)),
-    path("api/v1/", include(realtime.urls.api)),
 ]

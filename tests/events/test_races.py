@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.db.models import Q
+from django.db.models import F, QuerySet
 
 from community.models import Member
 from events import board, checkin, hosting, pools, rescheduling
@@ -15,6 +15,7 @@ from events.checkin import DeviceClock
 from events.models import Attendee, Claim, Event, Pool, Registration
 from events.registration import Person, change_party, register
 from realtime import clock
+from realtime.prepared import ID, NUMBER, changing
 from tests.events.doors import code, gate, open_event, reading
 from tests.events.together import at_once
 from tests.factories import make_centre, make_child, make_event, make_host, make_household, make_member
@@ -88,8 +89,12 @@ def without_the_constraint() -> Iterator[None]:
 
 
 def test_without_the_guard_the_same_storm_oversells(monkeypatch: pytest.MonkeyPatch) -> None:
+    @changing(pool=ID, n=NUMBER)
+    def unguarded(*, pool: Any, n: Any, takes: bool) -> tuple[QuerySet[Pool], dict[str, Any]]:
+        return Pool.objects.filter(pk=pool), {"taken": F("taken") + n}
+
     event = make_event(capacity=PLACES)
-    monkeypatch.setattr(pools, "_fits", lambda n: Q())
+    monkeypatch.setattr(pools, "_shifted", unguarded)
     with without_the_constraint():
         storm(event)
         assert counted(event)[0] > PLACES

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
 from django.test.utils import CaptureQueriesContext
 
 from realtime import clock, prepared
 from realtime.models import Participant, Room
-from realtime.prepared import ID, IDS, MOMENT, TEXT, WORDS, keys_of
+from realtime.prepared import ID, IDS, MOMENT, NUMBER, TEXT, WORDS, keys_of
 from tests.factories import make_member, make_room
 
 pytestmark = pytest.mark.django_db
@@ -66,6 +66,19 @@ def test_it_is_written_once_for_each_shape() -> None:
     for _time in range(3):
         assert one(key=1, is_open=True) == one(key=2, is_open=False) == []
     assert len(written) == 2
+
+
+def test_a_change_is_written_once_too_and_says_how_many_rows_it_changed() -> None:
+    room = make_room(make_member())
+
+    @prepared.changing(room=ID, n=NUMBER, least=NUMBER)
+    def shift(*, room: Any, n: Any, least: Any) -> tuple[QuerySet[Room], dict[str, Any]]:
+        return Room.objects.filter(pk=room, head__gte=least), {"head": F("head") + n}
+
+    assert shift(room=room.pk, n=3, least=0) == 1 and shift(room=room.pk, n=-1, least=3) == 1
+    assert shift(room=room.pk, n=1, least=3) == 0 and shift(room=1, n=1, least=0) == 0
+    room.refresh_from_db()
+    assert room.head == 2
 
 
 def test_what_is_fetched_beside_the_rows_comes_too() -> None:
