@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, cast
 
 from django.db.models import Exists, OuterRef, Q, QuerySet, StringAgg, Subquery, TextField, Value
@@ -90,24 +89,26 @@ def event_shown(
         "in_room": standing.in_room,
         "has_stepped_out": standing.has_stepped_out,
     }
-    is_asked_to_come = reader is not None and not key and not mine and event.state == Event.State.PUBLISHED
-    context |= _forms(reader if is_asked_to_come else None, event, typed, there)
+    is_open = event.state == Event.State.PUBLISHED and not event.is_over
+    coming = reader if is_open and not mine and not key else None
+    context |= _forms(reader, coming, event, typed)
+    if coming and not context["form"]:
+        context["form"] = party_form(coming, event, is_alone=not there["has_household"])
     return render(request, "events/event.html", context, status=status)
 
 
 def _forms(
-    coming: Member | None, event: Event, typed: Typed | None, there: Mapping[str, Any]
+    reader: Member | None, coming: Member | None, event: Event, typed: Typed | None
 ) -> dict[str, Form | None]:
-    """The forms of an event's page: empty, or one of them as it was typed. `coming` may register a party."""
+    """The forms of an event's page: empty, or one of them as it was typed. `coming`: the reader, who may register a party."""
     names = {PartyForm: "form", GuestForm: "guest_form", LinkForm: "link_form", AskForm: "ask_form"}
     shown: dict[str, Form | None] = dict.fromkeys(names.values())
     if typed is not None:
         shown[names[type(typed)]] = typed
     if coming is None:
         shown["guest_form"] = shown["guest_form"] or GuestForm(event=event)
+    if reader is None:
         shown["link_form"] = shown["link_form"] or LinkForm()
-    elif not event.is_over:
-        shown["form"] = shown["form"] or party_form(coming, event, is_alone=not there["has_household"])
     shown["ask_form"] = shown["ask_form"] or AskForm()
     return shown
 

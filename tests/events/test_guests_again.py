@@ -105,6 +105,14 @@ def test_who_cancelled_and_whose_event_is_over_get_nothing(clock: Any) -> None:
     assert "Lost the mail" not in Client().get(f"/events/{other.public_id}/").text
 
 
+def test_who_has_an_account_is_not_asked_for_the_mail_of_a_guest() -> None:
+    event, member = coming_up(), make_member()
+    page = f"/events/{event.public_id}/"
+    assert "Lost the mail" not in make_client(member).get(page).text
+    register(member, event.pk, [Person()])
+    assert "Lost the mail" not in make_client(member).get(page).text
+
+
 @override_settings(ACCOUNT_RATE_LIMITS={"guest": "2/h/ip"})
 def test_from_one_place_it_is_asked_so_often_and_no_more_on_the_page_and_over_the_api_together() -> None:
     event = coming_up()

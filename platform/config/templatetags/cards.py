@@ -99,9 +99,11 @@ def asked(form: BaseForm) -> Hashable:
 
 
 @register.simple_tag
-def once(name: str, of: Hashable = "", **context: Any) -> SafeString:
-    """The template `name`, written once for `of` and for the plain values of `context`. With None as `of` it is written anew."""
+def once(template_name: str, of: Hashable = "", **context: Any) -> SafeString:
+    """A template, written once for `of` and for the plain values of `context`. With None as `of` it is written anew."""
     if of is None:
-        return render_to_string(name, context)
-    plain = tuple(value for value in context.values() if isinstance(value, bool | int | str | None))
-    return piece(name, (of, plain), context)
+        return render_to_string(template_name, context)
+    plain = tuple(
+        (name, value) for name, value in context.items() if isinstance(value, bool | int | str | None)
+    )
+    return piece(template_name, (of, plain), context)
