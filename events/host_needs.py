@@ -19,10 +19,12 @@ MOST = 8
 DRAFT_SOON = timedelta(days=14)
 
 
-def needs(member: Member) -> list[Need]:
+def needs(member: Member, *, hosts: bool = True) -> list[Need]:
     """Offers to answer, parties that ask, questions, call-offs that can still be undone, events of the next days and drafts. Six queries,
-    whatever the size.
+    whatever the size; one for who `hosts` nothing.
     """
+    if not hosts:
+        return _offers(member)
     hosted = Event.objects.filter(hosted_by(member))
     found = [*_offers(member), *_asking(hosted), *_inquiries(member, hosted), *_call_offs(member)]
     found += [*of_events(hosted), *_drafts(member)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from allauth.account.models import EmailAddress
 from django.conf import settings
@@ -134,14 +135,14 @@ def _knows(row: Invitation, member: Member | None, *, first: bool) -> bool:
     return others.filter(told | Q(declined_at__isnull=False)).exists()
 
 
-def open_to(member: Member) -> QuerySet[Invitation]:
+def open_to(member: Any, now: Any = None) -> QuerySet[Invitation]:
     """What the member was invited to and has not answered, the next first. For a query."""
     made = Registration.objects.filter(member=member).values("event")  # each from the member's own few rows
     named = Attendee.objects.filter(member=member, is_live=True).values("event")
     rows = (
         Invitation.objects.to(member).standing().filter(declined_at=None, event__state=Event.State.PUBLISHED)
     )
-    rows = rows.filter(event__in=Event.objects.upcoming().values("pk"))
+    rows = rows.filter(event__in=Event.objects.upcoming(now).values("pk"))
     rows = rows.exclude(event__in=made).exclude(event__in=named)
     return rows.select_related("event__place", "event__centre", "invited_by").order_by(
         "event__starts_at", "pk"
@@ -214,7 +215,7 @@ def allow(row: Invitation) -> None:
     ).delete()
 
 
-def stopped_by(member: Member) -> QuerySet[Centre]:
+def stopped_by(member: Any) -> QuerySet[Centre]:
     """The centres that may not invite the member, by name. For a query."""
     stops = InvitationStop.objects.filter(theirs(member)).values("centre")
     return Centre.objects.filter(pk__in=stops).order_by("name", "pk")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
-from django.db.models import Q, prefetch_related_objects
+from django.db.models import Exists, Q, QuerySet, prefetch_related_objects
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
@@ -41,6 +43,7 @@ from events.models.event import hosted_by, pools_of_events
 from events.models.registration import LIVE
 from realtime import clock
 from realtime.models import MailedKey
+from realtime.prepared import ID, MOMENT, prepared
 
 PAGE_SIZE = 20
 MOST_PAGES = 200
@@ -180,27 +183,48 @@ def event_register(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @require_GET
 def my_events(request: HttpRequest) -> HttpResponse:
-    """What I come to, what I am invited to and what I host. At most seventeen queries for any number."""
-    member = member_of(request)
+    """What I come to, what I am invited to and what I host. Six queries for who hosts nothing and was not invited, at most seventeen."""
+    member, now = member_of(request), clock.now()
+    there = _there_for(member=member.pk, now=now)[0]
+    context = {
+        "nav": "events",
+        "needs": host_needs.needs(member, hosts=there["hosts"]),
+        "coming": _coming(member=member.pk, now=now),
+        "may_publish": members.is_host(member),
+        "invitations": invited.open_to(member)[:20] if there["is_invited"] else [],
+        "stopped_by": invited.stopped_by(member) if there["has_stopped"] else [],
+        "feed": request.build_absolute_uri(reverse("member_ics", args=[calendars.feed_token(member)])),
+    }
+    if there["hosts"]:
+        hosting = Event.objects.filter(hosted_by(member)).exclude(state=Event.State.CANCELLED)
+        context |= {
+            "hosting": hosting.upcoming().for_list()[:100],
+            "turnout": turnout.of_host(member),
+            "drafts": hosting.filter(state=Event.State.DRAFT).order_by("-created_at")[:20],
+        }
+    return render(request, "events/mine.html", context)
+
+
+@prepared(member=ID, now=MOMENT)
+def _there_for(*, member: Any, now: Any) -> QuerySet[Member, dict[str, Any]]:
+    """What there is beside what a member comes to, so that only this is asked for."""
+    found: dict[str, Any] = {
+        "hosts": Exists(Event.objects.filter(hosted_by(member))),
+        "is_invited": Exists(invited.open_to(member, now)),
+        "has_stopped": Exists(invited.stopped_by(member)),
+    }
+    rows = Member.objects.filter(pk=member).annotate(**found).values(*found)
+    return cast("QuerySet[Member, dict[str, Any]]", rows)
+
+
+@prepared(member=ID, now=MOMENT)
+def _coming(*, member: Any, now: Any) -> QuerySet[Registration]:
     by_me = Registration.objects.filter(member=member).values("pk")
     named = Attendee.objects.filter(member=member, is_live=True).values("registration")
     shown = Q(state__in=LIVE) | Q(event__state=Event.State.CANCELLED, member=member)
     rows = Registration.objects.filter(shown, pk__in=by_me.union(named))  # from the member's own few rows
-    rows = rows.filter(event__in=Event.objects.upcoming().values("pk"))
-    hosting = Event.objects.filter(hosted_by(member)).exclude(state=Event.State.CANCELLED)
-    context = {
-        "nav": "events",
-        "needs": host_needs.needs(member),
-        "coming": rows.select_related("event__place", "member").order_by("event__starts_at", "pk")[:100],
-        "hosting": hosting.upcoming().for_list()[:100],
-        "turnout": turnout.of_host(member),
-        "drafts": hosting.filter(state=Event.State.DRAFT).order_by("-created_at")[:20],
-        "may_publish": members.is_host(member),
-        "invitations": invited.open_to(member)[:20],
-        "stopped_by": invited.stopped_by(member),
-        "feed": request.build_absolute_uri(reverse("member_ics", args=[calendars.feed_token(member)])),
-    }
-    return render(request, "events/mine.html", context)
+    rows = rows.filter(event__in=Event.objects.upcoming(now).values("pk"))
+    return rows.select_related("event__place", "member").order_by("event__starts_at", "pk")[:100]
 
 
 @login_required
