@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 from community import audit
 from community.models import ApiToken, Centre, Member, Role
 from realtime import clock, keys, notify, rooms
-from realtime.prepared import WORDS, prepared
+from realtime.prepared import TEXTS, prepared
 
 LOCKS = (Authenticator.Type.WEBAUTHN, Authenticator.Type.TOTP)  # recovery codes alone are only a spare key
 MOST_TOKENS = 100
@@ -195,7 +195,7 @@ def members_for_digests(digests: Sequence[str]) -> list[Member | None]:
     return [found.get(digest) for digest in digests]
 
 
-@prepared(digests=WORDS)
+@prepared(digests=TEXTS)
 def _good(*, digests: Any) -> QuerySet[ApiToken]:
     tokens = ApiToken.objects.filter(digest__in=digests, revoked_at=None, member__is_active=True)
     return tokens.select_related("member")

@@ -19,15 +19,16 @@ from realtime.prepared import ID, prepared
 
 
 def event_for(member: Member | None, event_id: int, *, lock: bool = False) -> Event:
-    """The event, if `member` (None: signed out) may see it. One query, two with `lock`.
+    """The event, if `member` (None: signed out) may see it. One query, one more with `lock`, and one where not everybody may.
 
     With `lock` its row stays locked until the transaction ends: every verb that changes places or the
     event begins so. Raises Event.DoesNotExist, whether it is hidden or not there.
     """
     if lock:
         hold(event_id)
-    for event in _visible(reader=member and member.pk, event=event_id):
-        return event
+    for event in _event(event=event_id):
+        if event.is_open_to(member) or _is_visible(reader=member and member.pk, event=event_id):
+            return event
     raise Event.DoesNotExist
 
 
@@ -42,10 +43,14 @@ def _row(*, event: Any) -> QuerySet[Event, int]:
     return Event.objects.select_for_update().filter(pk=event).values_list("pk", flat=True)
 
 
+@prepared(event=ID)
+def _event(*, event: Any) -> QuerySet[Event]:
+    return Event.objects.filter(pk=event).select_related("place", "centre", "host")
+
+
 @prepared(reader=ID, event=ID)
-def _visible(*, reader: Any, event: Any) -> QuerySet[Event]:
-    shown = Event.objects.visible_to(reader).filter(pk=event)
-    return shown.select_related("place", "centre", "host")
+def _is_visible(*, reader: Any, event: Any) -> QuerySet[Event, int]:
+    return Event.objects.visible_to(reader).filter(pk=event).values_list("pk", flat=True)
 
 
 def _with_event() -> QuerySet[Registration]:

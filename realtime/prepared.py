@@ -47,12 +47,16 @@ class Ids(BigIntegerField):  # type: ignore[type-arg]
     """Of a value: any number of keys, numbers or UUIDs, for the lookup `among`."""
 
 
-class Words(TextField):  # type: ignore[type-arg]
-    """Of a value: words, each in a place of its own. How many there are is part of the shape."""
+class Texts(TextField):  # type: ignore[type-arg]
+    """Of a value: texts, each in a place of its own. How many there are is part of the shape."""
+
+
+class Words(Texts):
+    """Of a value: words for the lookup `holds`."""
 
 
 ID, IDS, MOMENT, TEXT, WORDS = BigIntegerField(), Ids(), DateTimeField(), TextField(), Words()
-NUMBER = IntegerField()
+NUMBER, TEXTS = IntegerField(), Texts()
 
 is_checked = False  # in tests: that a function writes what it wrote the first time, each time it is asked
 
@@ -94,7 +98,8 @@ class Given(Expression):
         if isinstance(self.output_field, Ids):
             return _as_parameter(value)
         if self.part is not None:
-            value = value[self.part]
+            part = value[self.part]
+            return _pattern(part) if isinstance(self.output_field, Words) else part
         return self.output_field.get_db_prep_value(value + self.after if self.after else value, connection)
 
     def said(self) -> tuple[Any, ...]:
@@ -118,6 +123,26 @@ class Among(Lookup):
         if connection.vendor == "sqlite":
             return f"{left} IN (SELECT value FROM json_each(%s))", (*given, parameter)  # noqa: S608 - columns and %s
         return f"{left} = ANY(%s::{kind}[])", (*given, parameter)
+
+
+@Field.register_lookup
+class Holds(Lookup):
+    """`search__holds`: the text has this in it. As `contains`, but what `%` and `_` stand for is said once and not at each row."""
+
+    lookup_name = "holds"
+    prepare_rhs = False
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        """LIKE with the pattern as its parameter."""
+        left, given = self.process_lhs(compiler, connection)
+        parameter = self.rhs if isinstance(self.rhs, Given) else _pattern(self.rhs)
+        return rf"{left} LIKE %s ESCAPE '\'", (*given, parameter)
+
+
+def _pattern(word: str) -> str:
+    for sign in "\\%_":
+        word = word.replace(sign, f"\\{sign}")
+    return f"%{word}%"
 
 
 def _as_parameter(keys: Collection[int | UUID]) -> Any:
@@ -266,7 +291,7 @@ def _once_a_shape(
 def _sizes(kinds: dict[str, Kind], values: dict[str, Any]) -> tuple[Any, ...]:
     """What of the values belongs to the shape: whether there is one, and how many words."""
     return tuple(
-        len(values[name]) if isinstance(kind, Words) else values[name] is None for name, kind in kinds.items()
+        len(values[name]) if isinstance(kind, Texts) else values[name] is None for name, kind in kinds.items()
     )
 
 
@@ -274,7 +299,7 @@ def _places(kinds: dict[str, Kind], values: dict[str, Any]) -> dict[str, Any]:
     """What stands for the values while the statement is written."""
     return {
         name: tuple(Given(name, kind, part) for part in range(len(values[name])))
-        if isinstance(kind, Words)
+        if isinstance(kind, Texts)
         else (None if values[name] is None else Given(name, kind))
         for name, kind in kinds.items()
     }

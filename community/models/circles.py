@@ -36,7 +36,7 @@ class CircleQuerySet(models.QuerySet["Circle"]):
         """Circles with all of these words, folded already, in their name or description."""
         found = self
         for word in words:
-            found = found.filter(search__contains=word)
+            found = found.filter(search__holds=word)
         return found
 
 

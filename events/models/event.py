@@ -33,6 +33,13 @@ def addresses_of(member: Any) -> models.QuerySet[EmailAddress, str]:
     return rows.annotate(low=Lower("email")).values_list("low", flat=True)
 
 
+def not_over(now: Any, to: str = "") -> Q:
+    """Events that are not over yet at `now`; `to` leads to them from other rows (`event__`). For a query."""
+    begun_lately = Q(**{f"{to}starts_at__gte": now - timedelta(days=1)})
+    open_end = Q(**{f"{to}ends_at": None, f"{to}starts_at__gte": now - timedelta(hours=6)})
+    return begun_lately & (Q(**{f"{to}ends_at__gte": now}) | open_end)
+
+
 def hosted_by(member: Any) -> Q:
     """Events the member hosts, alone or with others: this date, or its whole series. For a query of events."""
     here = Event.objects.filter(cohosts__member=member).values("pk")
@@ -88,9 +95,7 @@ class EventQuerySet(models.QuerySet["Event"]):
 
     def upcoming(self, now: Any = None) -> EventQuerySet:
         """Not over yet (at `now`, a moment or the place of one in a prepared statement), the next first."""
-        now = now or clock.now()
-        over = Q(ends_at__lt=now) | Q(ends_at=None, starts_at__lt=now - timedelta(hours=6))
-        return self.filter(starts_at__gte=now - timedelta(days=1)).exclude(over).order_by("starts_at", "pk")
+        return self.filter(not_over(now or clock.now())).order_by("starts_at", "pk")
 
     def between(self, start: datetime, end: datetime) -> EventQuerySet:
         """Beginning in [start, end)."""
@@ -108,7 +113,7 @@ class EventQuerySet(models.QuerySet["Event"]):
         """Events with all of these words, folded already, in what `searchable` gives."""
         found = self
         for word in words:
-            found = found.filter(search__contains=word)
+            found = found.filter(search__holds=word)
         return found
 
     def speaking(self, quoted: Any) -> EventQuerySet:
@@ -179,6 +184,11 @@ class Event(Details):
 
     def get_absolute_url(self) -> str:
         return f"/events/{self.public_id}/"
+
+    def is_open_to(self, member: Any) -> bool:
+        """Whether `visible_to` shows it whoever `member` is: nothing of theirs need be looked at. No query."""
+        shown_to_all = {Event.Visibility.PUBLIC} | ({Event.Visibility.MEMBERS} if member else set())
+        return self.state != Event.State.DRAFT and self.visibility in shown_to_all
 
     @property
     def zone(self) -> ZoneInfo:

@@ -24,7 +24,7 @@ from config.demo_people import demo_people
 from events import finding
 from events.finding import Wanted
 from events.models import Event, Registration
-from events.models.event import hosted_by
+from events.models.event import not_over
 from realtime import clock, conversations
 from realtime.models import Mail
 from realtime.prepared import ID, MOMENT, prepared
@@ -133,13 +133,17 @@ def today(request: HttpRequest, member: Member) -> HttpResponse:
 @prepared(member=ID, now=MOMENT)
 def _coming(*, member: Any, now: Any) -> QuerySet[Registration]:
     rows = Registration.objects.live().filter(attendees__member=member, attendees__is_live=True)
-    rows = rows.filter(event__state=Event.State.PUBLISHED, event__in=Event.objects.upcoming(now).values("pk"))
+    rows = rows.filter(not_over(now, "event__"), event__state=Event.State.PUBLISHED)
     return rows.select_related("event__place", "member").order_by("event__starts_at", "pk")[:4]
 
 
 @prepared(member=ID, now=MOMENT)
 def _hosting(*, member: Any, now: Any) -> QuerySet[Event]:
-    return Event.objects.filter(hosted_by(member), state=Event.State.PUBLISHED).upcoming(now)[:3]
+    mine = Event.objects.filter(host=member).values("pk")  # from their own few rows, not from all that comes
+    named = Event.objects.filter(cohosts__member=member).values("pk")
+    dates = Event.objects.filter(series__cohosts__member=member).values("pk")
+    rows = Event.objects.filter(pk__in=mine.union(named, dates), state=Event.State.PUBLISHED)
+    return rows.upcoming(now)[:3]
 
 
 def matching_event(member: Member) -> Event | None:

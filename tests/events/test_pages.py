@@ -8,6 +8,7 @@ from django.test import Client
 
 from community.models import Interest
 from events import inquiries
+from events.access import event_for
 from events.models import CoHost, Event, Invitation, Pool, Registration, Series
 from events.registration import Person, register
 from realtime import clock
@@ -632,3 +633,22 @@ def test_what_only_takes_a_form_leads_to_its_page_when_asked_for_by_itself(clien
         (f"/registrations/{row.public_id}/party/", f"/registrations/{row.public_id}/"),
     ):
         assert client.get(path)["Location"] == page
+
+
+@pytest.mark.parametrize("state", Event.State.values)
+@pytest.mark.parametrize("visibility", Event.Visibility.values)
+def test_what_everybody_may_see_is_the_same_at_hand_and_in_a_query(state: str, visibility: str) -> None:
+    circle, centre = make_circle(), make_centre()
+    event = make_event(state=state, visibility=visibility, circle=circle, centre=centre)
+    stranger, comes = make_member(), make_member()
+    Registration.objects.create(event=event, member=comes, party_size=1)
+
+    for reader in (None, stranger, comes, event.host, make_staff(centre)):
+        in_query = Event.objects.visible_to(reader).filter(pk=event.pk).exists()
+        if event.is_open_to(reader):
+            assert in_query, reader
+        try:
+            seen = event_for(reader, event.pk) == event
+        except Event.DoesNotExist:
+            seen = False
+        assert seen == in_query, reader

@@ -22,7 +22,7 @@ def found(*, member: Any, since: Any, words: Any, rooms: Any, most: int) -> Quer
     here = Participant.objects.filter(room=OuterRef("pk"), member=member, left_seq=None)
     shown = Room.objects.filter(Exists(here), created_at__gte=since - timedelta(hours=1))
     for word in words:
-        shown = shown.filter(title__contains=word)
+        shown = shown.filter(title__holds=word)
     if rooms is not None:
         shown = shown.filter(pk__among=rooms)
     return shown.order_by("title")[:most]
