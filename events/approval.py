@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from community.models import Member
 from events import bells, calendars, pools
@@ -13,10 +14,11 @@ from events.models import Event, Registration
 from events.models.registration import LIVE
 from events.registration import must_not_be_in, no_room
 from events.telling import announce, tell
-from events.waiting import is_behind, move_up
+from events.waiting import is_behind, move_up, must_fit_one_day
 from realtime import clock
 
 MAX_TEXT = 500
+_STALE = gettext_lazy("Somebody has answered or changed this party meanwhile. Look at it again.")
 State = Registration.State
 
 
@@ -34,7 +36,7 @@ def approve(member: Member, registration_id: int, *, version: int | None = None)
     if registration.state != State.REQUESTED:
         raise ValidationError(_("They no longer ask to come."), code="closed")
     if version is not None and version != registration.version:
-        raise ValidationError(_("The party was changed meanwhile. Look at it again."), code="stale")
+        raise ValidationError(_STALE, code="stale")
     if event.state != Event.State.PUBLISHED:
         raise ValidationError(_("This event is not open for registration."), code="closed")
     if event.is_over:
@@ -47,6 +49,7 @@ def approve(member: Member, registration_id: int, *, version: int | None = None)
         pools.claim(registration)
         pools.enter(registration)
     elif event.waiting_list:
+        must_fit_one_day(event, needed)
         registration.state = State.WAITING
         pools.touch(registration)
         move_up(event)
@@ -63,16 +66,21 @@ def approve(member: Member, registration_id: int, *, version: int | None = None)
 
 
 @transaction.atomic
-def turn_down(member: Member, registration_id: int, text: str = "") -> Registration:
+def turn_down(
+    member: Member, registration_id: int, text: str = "", *, version: int | None = None
+) -> Registration:
     """Say no to a party, with a word why: to one that asks, waits or comes. Its places go to the next in line.
 
     A second time changes nothing. Raises Registration.DoesNotExist, PermissionDenied for who does not run the event,
-    ValidationError too_late when it has begun, closed when somebody of the party was let in already.
+    ValidationError stale when `version` is not the present one (somebody else may have said yes), too_late when it has
+    begun, closed when somebody of the party was let in already.
     """
     registration = _to_decide(member, registration_id)
     event = registration.event
     if registration.state not in LIVE:
         return registration
+    if version is not None and version != registration.version:
+        raise ValidationError(_STALE, code="stale")
     if event.starts_at is not None and event.starts_at <= clock.now():
         raise ValidationError(_("It has begun: nobody can be turned down any more."), code="too_late")
     must_not_be_in(registration)

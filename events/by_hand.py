@@ -28,7 +28,7 @@ from events.party import Person, by_name, must_be_free, sit_down
 from events.registration import TOLD, end, must_take_place, no_room, reseat
 from events.seats import people_waiting
 from events.telling import announce, tell
-from events.waiting import is_behind, move_up, next_in
+from events.waiting import is_behind, move_up, must_fit_one_day, next_in
 from realtime import blocks, clock
 from realtime.ids import encode, new_id
 from realtime.models import Mail
@@ -112,6 +112,7 @@ def _add(row: Registration, people: list[Person], *, wait: bool) -> Registration
     if not is_behind(event, needed) and pools.take(event, needed):
         row.state = State.CONFIRMED
     elif wait and event.waiting_list and not row.has_no_address:
+        must_fit_one_day(event, needed)
         row.state, row.queued_at = State.WAITING, next_in(event)
     else:
         raise _no_room(event, needed)

@@ -219,9 +219,11 @@ def _of_event(event: Event, *, is_soon: bool) -> list[Need]:
         found.append(Need(80, title, text, f"{reverse('guests', args=[event.pk])}#helpers"))
     if waiting:
         text = ngettext("%(n)d person waits for a place.", "%(n)d people wait for a place.", waiting)
-        url = reverse("event_edit", args=[event.pk])
+        url = f"{reverse('guests', args=[event.pk])}#ask"
         found.append(Need(60 if is_soon else 40, title, text % {"n": waiting}, url))
-    if is_soon and seated < QUIET:
+    is_new = event.created_at > clock.now() - timedelta(days=1)
+    is_half_full = event.capacity is not None and 2 * seated >= event.capacity
+    if is_soon and seated < QUIET and not is_new and not is_half_full:
         text = ngettext(
             "Only %(n)d person comes. Tell more people, or call it off in time.",
             "Only %(n)d people come. Tell more people, or call it off in time.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 from django.db.models import Exists, OuterRef, Q, QuerySet, StringAgg, Subquery, TextField, Value
@@ -55,7 +56,7 @@ def event_shown(
     finding.with_pools([event])
     places = seats.places_of([event])[event.pk] if there["is_waited_for"] else seats.places_from(event, {})
     asked = list(inquiries.shown_to(reader, event, runs=standing.runs)) if there["is_asked"] else []
-    words = sharing.plain(event.text("description"))
+    words, tickets = sharing.plain(event.text("description")), seats.by_type(event)
     context = {
         "nav": "events",
         "event": event,
@@ -65,7 +66,8 @@ def event_shown(
         "places": places,
         "ages": ages.for_whom(event),
         "interests": _interests(there["likes"]),
-        "tickets": seats.by_type(event),
+        "tickets": tickets,
+        "is_full": places.left == 0 or bool(tickets) and all(one.left == 0 for one in tickets),
         "card": sharing.card_of(event, places, words),
         "km": matching.nearest_km(members.profile_of(reader) if reader else None, event.place),
         "mine": mine,
@@ -79,9 +81,7 @@ def event_shown(
         "hosts": cohosts.hosts_of(event) if there["is_cohosted"] else [event.host],
         "runs": standing.runs,
         "leads": standing.leads,
-        "partner_date": PartnerDate.objects.select_related("calendar").filter(event=event).first()
-        if standing.runs
-        else None,
+        "partner_date": _partner_date(event) if standing.runs else None,
         "at_door": standing.at_door,
         "call_off": undoing.open_for(event),
         "dates": _dates_of(reader, event),
@@ -91,14 +91,21 @@ def event_shown(
     }
     is_open = event.state == Event.State.PUBLISHED and not event.is_over
     coming = reader if is_open and not mine and not key else None
-    context |= _forms(reader, coming, event, typed)
-    if coming and not context["form"]:
-        context["form"] = party_form(coming, event, is_alone=not there["has_household"])
+    context |= _forms(reader, coming, event, typed, there)
     return render(request, "events/event.html", context, status=status)
 
 
+def _partner_date(event: Event) -> PartnerDate | None:
+    """The entry of a partner's calendar that it came from. One query."""
+    return PartnerDate.objects.select_related("calendar").filter(event=event).first()
+
+
 def _forms(
-    reader: Member | None, coming: Member | None, event: Event, typed: Typed | None
+    reader: Member | None,
+    coming: Member | None,
+    event: Event,
+    typed: Typed | None,
+    there: Mapping[str, Any],
 ) -> dict[str, Form | None]:
     """The forms of an event's page: empty, or one of them as it was typed. `coming`: the reader, who may register a party."""
     names = {PartyForm: "form", GuestForm: "guest_form", LinkForm: "link_form", AskForm: "ask_form"}
@@ -107,6 +114,9 @@ def _forms(
         shown[names[type(typed)]] = typed
     if coming is None:
         shown["guest_form"] = shown["guest_form"] or GuestForm(event=event)
+    else:
+        is_alone = not there["has_household"]
+        shown["form"] = shown["form"] or party_form(coming, event, is_alone=is_alone)
     if reader is None:
         shown["link_form"] = shown["link_form"] or LinkForm()
     shown["ask_form"] = shown["ask_form"] or AskForm()

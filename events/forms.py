@@ -378,6 +378,11 @@ class GuestForm(OthersForm):
         help_text=gettext_lazy("We send a link there; the places are yours once you follow it."),
     )
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.event is not None and self.event.by_approval:
+            self.fields["email"].help_text = _("We send a link there; the host is asked once you follow it.")
+
 
 class LinkForm(forms.Form):
     """Where the link of a guest goes once more."""
@@ -478,6 +483,7 @@ class AnswerForm(forms.Form):
         label=gettext_lazy("Your answer"), max_length=inquiries.MAX_ANSWER, widget=forms.Textarea({"rows": 3})
     )
     public = forms.BooleanField(label=gettext_lazy("For everybody, on the event's page"), required=False)
+    seen = forms.CharField(required=False, widget=forms.HiddenInput)
 
 
 class CallOffForm(forms.Form):

@@ -38,7 +38,7 @@ from events.registration import (
 )
 from events.seats import people_waiting
 from events.telling import GUEST, announce, ask_host, tell, whose
-from events.waiting import each_of, is_behind, leave_offer, move_up, next_in, take_offer
+from events.waiting import each_of, is_behind, leave_offer, move_up, must_fit_one_day, next_in, take_offer
 from realtime import clock
 from realtime.models import Mail, MailedKey
 
@@ -116,6 +116,7 @@ def _checked(
     fits = not is_behind(event, needed, waiting) and not pools.lacking(event, needed)
     if not (fits or event.waiting_list or event.by_approval):
         raise no_room(event, needed, waiting)
+    must_fit_one_day(event, needed)
     return people, fits
 
 
@@ -208,6 +209,7 @@ def _confirmed(row: Registration) -> Registration:
     elif held or (not is_behind(event, needed) and pools.take(event, needed)):
         row.state = State.CONFIRMED
     elif event.waiting_list:
+        must_fit_one_day(event, needed)
         row.state, row.queued_at = State.WAITING, next_in(event)
     else:
         raise no_room(event, needed)

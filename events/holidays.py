@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -19,10 +19,27 @@ YEARS = range(2000, 2060)  # beyond, nobody knows the holidays
 
 
 def holiday_on(day: date, country: str) -> str:
-    """The public holiday of that day in one of COUNTRIES, in the language of the page; empty when it is none."""
+    """The public holiday of that day in one of COUNTRIES, in the language of the page; empty when it is none.
+
+    Where the country's own list lacks the language, it is called as a neighbour who has it calls the holiday of that day,
+    and what only this country has as it is called there.
+    """
     if day.year not in YEARS:
         return ""
-    return str(_holidays(country, day.year, (get_language() or "en")[:2]).get(day, ""))
+    language = (get_language() or "en")[:2]
+    local = str(_holidays(country, day.year, language).get(day, ""))
+    if not local or _speaks(country, language):
+        return local
+    others = (
+        _holidays(other, day.year, language).get(day) for other in COUNTRIES if _speaks(other, language)
+    )
+    return str(next(filter(None, others), local))
+
+
+@cache
+def _speaks(country: str, language: str) -> bool:
+    known = import_module("holidays").country_holidays(COUNTRIES[country][0]).supported_languages
+    return language == "en" or language in known
 
 
 @lru_cache(maxsize=256)
@@ -30,6 +47,7 @@ def _holidays(country: str, year: int, language: str) -> Any:
     """Public holidays of one year. The package is heavy (0.3 s), so the first who asks loads it."""
     package = import_module("holidays")
     code, part = COUNTRIES[country]
-    known = package.country_holidays(code).supported_languages
-    spoken = language if language in known else "en_US"
+    own = package.country_holidays(code)
+    spoken = "en_US" if language == "en" else language
+    spoken = spoken if spoken in own.supported_languages else own.default_language
     return package.country_holidays(code, subdiv=part, years=[year], language=spoken)

@@ -23,7 +23,7 @@ from events.forms import CallOffForm, today
 from events.host_forms import EventForm
 from events.models import Event
 from events.preview import preview
-from events.views import member_of, put
+from events.views import member_of, put, renew
 from events.when_form import WhenForm
 from realtime import ids
 
@@ -83,6 +83,7 @@ def event_edit(request: HttpRequest, pk: int) -> HttpResponse:
             return redirect(event)
         except ValidationError as refused:
             _refuse(form, refused)
+            renew(form, refused, EventForm.initial_of(_run_by(member, pk)))
     return _editor(request, form, event, dates=_dates_of(event, member, request.POST), status=422)
 
 

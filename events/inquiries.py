@@ -74,13 +74,19 @@ def withdraw(member: Member, inquiry_id: int) -> Event:
 
 
 @transaction.atomic
-def answer(member: Member, inquiry_id: int, text: str, *, public: bool) -> Inquiry:
+def answer(member: Member, inquiry_id: int, text: str, *, public: bool, seen: str | None = None) -> Inquiry:
     """Answer who asked, and with `public` everybody: then both stand on the event's page, the asker unnamed.
 
     Said again it replaces what was said: so an answer is put right, published later, or taken off the page. Who asked is told
-    once. Raises Inquiry.DoesNotExist, PermissionDenied for who does not run the event, ValidationError on `text`.
+    once. `seen`: the answer as it stood before them (`answer_seen`), so that nobody replaces what they have not read. Raises Inquiry.DoesNotExist, PermissionDenied for who does not run the event, ValidationError on `text`,
+    with code stale when it is another by now.
     """
     row = to_answer(member, inquiry_id, lock=True)
+    if seen is not None and seen != row.answer_seen:
+        text = _(
+            "Somebody has answered meanwhile: “%(answer)s”. Send yours again to put it in the place of that one."
+        )
+        raise ValidationError({"text": text % {"answer": row.answer}}, code="stale")
     is_first = row.answered_at is None
     row.answer, row.is_public = _words(text, MAX_ANSWER), public
     row.answer_language, row.answered_by, row.answered_at = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 from django.contrib import messages
@@ -79,13 +80,20 @@ def event_inquiries(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         if form.is_valid():
             said = form.cleaned_data
-            inquiries.answer(member, row.pk, said["text"], public=said["public"])
-            messages.success(request, _("Answered. Who asked is told by mail."))
+            seen = said["seen"] or None
+            inquiries.answer(member, row.pk, said["text"], public=said["public"], seen=seen)
+            is_first = row.answered_at is None
+            told = _("Answered. Who asked is told by mail.") if is_first else _("The answer is changed.")
+            messages.success(request, told)
             return redirect("event_inquiries", pk)
         status = 422
     except ValidationError as refused:
         status = 409
         put(form, refused)
+        row.refresh_from_db()
+        typed: Any = copy(form.data)
+        typed[form.add_prefix("seen")] = row.answer_seen
+        form.data = typed
     return _page(request, member, event, {row.pk: form}, status)
 
 
@@ -116,4 +124,5 @@ def _page(
 
 
 def _form(row: Inquiry) -> AnswerForm:
-    return AnswerForm(prefix=row.public_id, initial={"text": row.answer, "public": row.is_public})
+    said = {"text": row.answer, "public": row.is_public, "seen": row.answer_seen}
+    return AnswerForm(prefix=row.public_id, initial=said)

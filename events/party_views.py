@@ -48,14 +48,13 @@ def registration_decide(request: HttpRequest, pk: int) -> HttpResponse:
     """
     member = member_of(request)
     row = registration_for(member, pk)
-    answer = request.POST.get("answer")
+    answer, seen = request.POST.get("answer"), request.POST.get("version", "")
+    version = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 10 else None
     try:
         if answer == "yes":
-            seen = request.POST.get("version", "")
-            version = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 10 else None
             _say(request, approval.approve(member, pk, version=version))
         elif answer == "no":
-            approval.turn_down(member, pk, request.POST.get("text", ""))
+            approval.turn_down(member, pk, request.POST.get("text", ""), version=version)
             messages.success(request, _("They were told, with your words."))
     except ValidationError as refused:
         messages.error(request, refused.messages[0])
@@ -171,7 +170,10 @@ def registration_still(request: HttpRequest, pk: int) -> HttpResponse:
         elif not row.is_coming:
             return unlisted(_as_it_is(request, pk))
     except (MailedKey.DoesNotExist, ValidationError):
-        return unlisted(_as_it_is(request, pk))
+        known = reminding.answered_by_key(pk, key) if key and said != "no" else None
+        if known is None:
+            return unlisted(_as_it_is(request, pk))
+        row, said = known, "yes"  # the link once more
     context = {"nav": "events", "key": key, "said": said, "registration": row, "event": row.event}
     return unlisted(render(request, "events/still.html", context))
 

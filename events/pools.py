@@ -97,6 +97,11 @@ def lacking(event: Event, needed: Counter[int]) -> set[int]:
     }
 
 
+def beyond(event: Event, needed: Counter[int]) -> list[Pool]:
+    """The pools that have fewer places in all than are needed, whoever goes: such a party never fits. Event locked."""
+    return [pool for pool in pools_of(event) if pool.capacity is not None and needed[pool.pk] > pool.capacity]
+
+
 def claim(registration: Registration) -> None:
     """Write down from which pools the party's places were taken. One query."""
     Claim.objects.bulk_create(

@@ -31,7 +31,7 @@ from events.party import (
 from events.questions import Given
 from events.seats import PLACES, line_of, people_waiting
 from events.telling import CANCEL, announce, ask_host, tell
-from events.waiting import is_behind, move_up, next_in
+from events.waiting import is_behind, move_up, must_fit_one_day, next_in
 from realtime import clock, keys
 from realtime.prepared import ID, IDS, prepared
 
@@ -66,11 +66,13 @@ def register(
                 event=event, member=member, language=member.language, party_size=n, next_slot=n
             )
             if event.by_approval and not may_run(member, event):
+                must_fit_one_day(event, needed)
                 must_not_be_turned_down(event, Q(member=member))
                 registration.state, registration.queued_at = State.REQUESTED, next_in(event)
             elif not is_behind(event, needed, waiting) and pools.take(event, needed):
                 registration.state = State.CONFIRMED
             elif wait and event.waiting_list:
+                must_fit_one_day(event, needed)
                 registration.state, registration.queued_at = State.WAITING, next_in(event)
             else:
                 raise no_room(event, needed, waiting)
@@ -154,6 +156,7 @@ def reseat(
     ):
         if not (wait and event.waiting_list and registration.is_coming):
             raise no_room(event, grows)
+        must_fit_one_day(event, needed)
         people, later = _in_two(registration, people)
         if not pools.shift(event, held, pools.need(event, people)):
             raise no_room(event, grows)

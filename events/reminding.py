@@ -149,6 +149,15 @@ def by_key(registration_id: int, secret: str) -> Registration:
     return registration
 
 
+def answered_by_key(registration_id: int, secret: str) -> Registration | None:
+    """The party that said with this key that it still comes, and does; None for any other. Three queries at most."""
+    if not keys.was_used(STILL, registration_id, secret):
+        return None
+    rows = Registration.objects.select_related("event__place", "member")
+    row = rows.filter(pk=registration_id, still_coming_at__isnull=False).first()
+    return row if row is not None and row.is_coming else None
+
+
 @transaction.atomic
 def answer_by_key(registration_id: int, secret: str, *, comes: bool) -> Registration:
     """As `answer`, for who holds the key of a mail, which is used up by it. Raises MailedKey.DoesNotExist too."""

@@ -74,7 +74,13 @@ def change(request: HttpRequest, member: Member, event: Event, form: EventForm) 
             messages.success(request, text % {"n": len(done)})
             return redirect(event)
     affected = tried(dry_run=True) if plan or recurrence else []
-    if all(one.change == "kept" for one in affected):
+    if affected and all(one.change == "kept" for one in affected):
+        text = _(
+            "Every date that this is about was changed by itself before and stays as it is: nothing would change. To change"
+            " this one, choose this date alone."
+        )
+        raise ValidationError(text, code="kept")
+    if not affected:
         messages.info(request, _("Nothing is different now, so nothing was changed and nobody was told."))
         return redirect(event)
     facts = [form[SHOWN_AS.get(name, name)].label for name in (*plan, *recurrence)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from copy import copy
 from typing import Any, cast
 
 from django.contrib import messages
@@ -69,6 +71,31 @@ def put(form: Form, refused: ValidationError, fields: dict[str, str] | None = No
     for name, errors in refused.error_dict.items():
         field = (fields or {}).get(name, name)
         form.add_error(field if field in form.fields else None, errors)
+
+
+def renew(form: Form, refused: ValidationError, stored: Mapping[str, Any]) -> None:
+    """After a no because somebody was quicker: what was typed stays and, sent again, takes the place of what is stored now.
+
+    `stored`: what the form would show of it. Where that differs is named. For any other no nothing happens.
+    """
+    if getattr(refused, "code", None) != "stale":
+        return
+    shown = [form[name] for name in stored if name in form.fields]
+    differs = [
+        str(one.label)
+        for one in shown
+        if not one.is_hidden and one.field.has_changed(stored[one.name], one.data)
+    ]
+    typed: Any = copy(form.data)
+    for one in shown:
+        if one.is_hidden:  # the versions
+            typed[one.html_name] = "" if stored[one.name] is None else str(stored[one.name])
+    form.data = typed
+    if differs:
+        text = _(
+            "Something else is stored now in: %(what)s. Send it again, and what stands here takes its place."
+        )
+        form.add_error(None, text % {"what": ", ".join(differs)})
 
 
 @require_GET
@@ -198,7 +225,7 @@ def my_events(request: HttpRequest) -> HttpResponse:
     if there["hosts"]:
         hosting = Event.objects.filter(hosted_by(member)).exclude(state=Event.State.CANCELLED)
         context |= {
-            "hosting": hosting.upcoming().for_list()[:100],
+            "hosting": hosting.exclude(state=Event.State.DRAFT).upcoming().for_list()[:100],
             "turnout": turnout.of_host(member),
             "drafts": hosting.filter(state=Event.State.DRAFT).order_by("-created_at")[:20],
         }
@@ -275,6 +302,7 @@ def registration_party(request: HttpRequest, pk: int) -> HttpResponse:
         except ValidationError as refused:
             status = 409
             put(form, refused)
+            renew(form, refused, PartyForm.initial_of(registration_for(member, pk)))
         else:
             if row.more:
                 messages.info(request, _("Your party stays as it is, and waits for the other places."))

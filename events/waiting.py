@@ -15,9 +15,10 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from community.models import Child, Member
-from events import bells, pools
+from events import bells, pools, ticket_types
 from events.access import registration_for, registration_of_key
 from events.models import Event, Registration
 from events.party import sit_down, there, wanted_by
@@ -46,6 +47,28 @@ def next_in(event: Event) -> datetime:
     """The moment (UTC) by which somebody stands last in the line, whatever the clock says. Event locked. One query."""
     last = line_of(event).aggregate(last=Max("queued_at"))["last"]
     return max(clock.now(), last + timedelta(microseconds=1)) if last else clock.now()
+
+
+def must_fit_one_day(event: Event, needed: Counter[int]) -> None:
+    """Raises ValidationError full for a party that is larger than all the places there are: it would wait for ever, and
+    hold up whoever stands behind it. Event locked.
+    """
+    for pool in pools.beyond(event, needed):
+        name = ticket_types.names(event).get(pool.name, "")
+        said = {"n": pool.capacity, "name": name}
+        if name:
+            text = ngettext(
+                "There is only %(n)d “%(name)s” ticket in all: your party never fits. Make it smaller.",
+                "There are only %(n)d “%(name)s” tickets in all: your party never fits. Make it smaller.",
+                pool.capacity or 0,
+            )
+        else:
+            text = ngettext(
+                "There is only %(n)d place in all: your party never fits. Make it smaller.",
+                "There are only %(n)d places in all: your party never fits. Make it smaller.",
+                pool.capacity or 0,
+            )
+        raise ValidationError(text % said, code="full")
 
 
 def move_up(event: Event, present: Registration | None = None) -> list[Registration]:
@@ -94,14 +117,18 @@ def move_up(event: Event, present: Registration | None = None) -> list[Registrat
 
 
 def _line(event: Event) -> Iterable[Registration]:
-    """Who waits, the first first. One query, two where somebody does; one more where there are kinds of tickets."""
+    """Who waits, the first first, but for parties that no longer fit whoever goes, since there are fewer places by now: they
+    hold nobody up. One query, two where somebody waits; one more where there are kinds of tickets.
+    """
     rows = line_of(event).select_related("member").order_by("queued_at", "pk")
     if event.ticket_types:
         rows = rows.prefetch_related("attendees")
     for row in rows:
         pools.pools_of(event)  # read once, under the lock
         row.event = event
-        yield row
+        needed = wants(row) + (pools.need_of(row) if row.more else Counter())
+        if not pools.beyond(event, needed):
+            yield row
 
 
 def wants(registration: Registration) -> Counter[int]:
@@ -117,11 +144,11 @@ def is_behind(event: Event, needed: Counter[int], waiting: int | None = None) ->
     """Somebody who waits goes before a newcomer who needs these places; `waiting`: how many people wait, if that is known.
 
     Where there are kinds of tickets, those who wait for a kind that is full hold up who needs that kind, and nobody else.
-    Event locked. One query unless `waiting` is known; with kinds of tickets two more where somebody waits.
+    Event locked. One query unless `waiting` is known; where somebody waits two more, with kinds of tickets three.
     """
     waiting = people_waiting(event) if waiting is None else waiting
     if not waiting or not event.ticket_types:
-        return bool(waiting)
+        return bool(waiting) and any(True for _row in _line(event))
     return any(pools.lacking(event, wants(row)) & needed.keys() for row in _line(event))
 
 

@@ -30,6 +30,12 @@ def find(action: str, row_id: int, secret: str) -> MailedKey:
     return good.select_related("member").get(digest=_digest(secret))
 
 
+def was_used(action: str, row_id: int, secret: str) -> bool:
+    """Whether this is a key for this action on this row that has been used up. One query."""
+    used = MailedKey.objects.filter(action=action, row_id=row_id, used_at__isnull=False)
+    return used.filter(digest=_digest(secret)).exists()
+
+
 def use(action: str, row_id: int, secret: str) -> MailedKey:
     """Use the key up, inside the caller's transaction. Of two at once one succeeds. Raises as `find`. Two queries."""
     key = find(action, row_id, secret)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
@@ -56,3 +58,8 @@ class Inquiry(WithId):
 
     def __str__(self) -> str:
         return f"question about {self.event_id}"
+
+    @property
+    def answer_seen(self) -> str:
+        """What tells one state of the answer from another, for who looked at it before changing it."""
+        return hashlib.sha256(f"{self.is_public} {self.answer}".encode()).hexdigest()[:16]

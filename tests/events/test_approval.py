@@ -163,11 +163,25 @@ def test_a_yes_when_it_is_full_is_a_place_in_the_line_by_when_they_asked(host: A
 
 
 def test_without_a_waiting_list_a_yes_that_does_not_fit_is_refused_and_changes_nothing(host: Any) -> None:
-    event = coming_up(host=host, capacity=1, by_approval=True)
-    row = asked(event, 2)
+    event = coming_up(host=host, capacity=2, by_approval=True)
+    row, first = asked(event, 2), asked(event)
+    approval.approve(host, first.pk)
     assert code_of(approval.approve, host, row.pk) == "full"
     row.refresh_from_db()
-    assert (row.state, taken(event)) == ("requested", 0)
+    assert (row.state, taken(event)) == ("requested", 1)
+
+
+def test_a_no_of_who_has_not_seen_the_yes_of_another_takes_nobody_out(host: Any, event: Event) -> None:
+    row = asked(event)
+    approval.approve(host, row.pk, version=row.version)
+    assert code_of(approval.turn_down, host, row.pk, version=row.version) == "stale"
+    page = make_client(host).post(
+        f"/registrations/{row.public_id}/decide/", {"answer": "no", "version": row.version}, follow=True
+    )
+    assert "answered or changed this party meanwhile" in page.text
+    row.refresh_from_db()
+    assert row.is_coming and not Mail.objects.filter(kind="event_turned_down").exists()
+    assert approval.turn_down(host, row.pk, version=row.version).state == "cancelled"
 
 
 def test_a_no_comes_with_the_hosts_words_and_is_not_asked_again(host: Any, event: Event) -> None:

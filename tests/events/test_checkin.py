@@ -11,13 +11,13 @@ from uuid import uuid4
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.db import connection
-from django.db.models import QuerySet
 
 from events import board, checkin, gates, tickets
 from events.access import may_door
 from events.checkin import DeviceClock
 from events.models import Attendee, DoorHelper, Event, Gate, Registration, Scan
 from realtime import live
+from realtime.prepared import ID, prepared
 from tests.events.doors import code, gate, open_event, party, reading
 from tests.factories import make_centre, make_child, make_member, make_staff
 
@@ -482,6 +482,11 @@ def test_sixteen_gates_at_once_admit_a_ticket_once(crowd):
     assert (board.board(there).arrived, board.board(there).inside) == (1, 1)
 
 
+@prepared(event=ID)
+def unlocked(*, event):
+    return Event.objects.filter(pk=event)
+
+
 def test_without_the_lock_two_are_told_to_come_in(crowd, monkeypatch):
     """The witness: no transaction, no lock, and both read before either wrote."""
     _there, ticket, phones = crowd
@@ -496,7 +501,7 @@ def test_without_the_lock_two_are_told_to_come_in(crowd, monkeypatch):
 
     with monkeypatch.context() as guard_off:
         guard_off.setattr(checkin, "transaction", SimpleNamespace(atomic=nullcontext))
-        guard_off.setattr(QuerySet, "select_for_update", lambda rows, **_more: rows)
+        guard_off.setattr(checkin, "_locked", unlocked)
         guard_off.setattr(checkin._Door, "_stored", read_together)
         guard_off.setattr(checkin._Door, "_store", lambda self, one: store(_elsewhere(self, orders), one))
         assert all_at_once(phones[:2], ticket) == ["admitted", "admitted"]

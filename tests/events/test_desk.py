@@ -140,7 +140,12 @@ def test_what_is_urgent_stands_first():
     )
     make.make_registration(full)
     register(make.make_member(), full.pk, [Person()], wait=True)
-    make.make_event(centre=centre, title="Lonely")
+    make.make_event(centre=centre, title="Lonely", created_at=clock.now() - timedelta(days=2))
+    half = make.make_event(
+        centre=centre, title="Half full", capacity=2, created_at=clock.now() - timedelta(days=2)
+    )
+    make.make_registration(half)
+    make.make_event(centre=centre, title="Just made")
     urgency = [(need.urgency, need.title) for need in desk.needs(role_of(manager))]
     assert urgency == [
         (90, "1 mail did not arrive"),

@@ -35,7 +35,10 @@ def test_the_most_urgent_comes_first(clock: Any) -> None:
     make_event(title="No date", starts_at=None, ends_at=None, **draft)
     make_event(title="Soon", starts_at=our_clock.now() + 5 * DAY, **draft)
     make_event(title="Missed", starts_at=our_clock.now() - 5 * DAY, **draft)
-    make_event(title="Quiet", host=host, starts_at=our_clock.now() + DAY)
+    make_event(
+        title="Quiet", host=host, starts_at=our_clock.now() + DAY, created_at=our_clock.now() - 2 * DAY
+    )
+    make_event(title="Just made", host=host, starts_at=our_clock.now() + DAY)
     off = make_event(title="Off", host=host, starts_at=our_clock.now() + 20 * DAY)
     hosting.call_off(host, off.pk)
     asked = make_event(title="Asked", capacity=1, waiting_list="strict", starts_at=our_clock.now() + 9 * DAY)
@@ -50,7 +53,7 @@ def test_the_most_urgent_comes_first(clock: Any) -> None:
 
 
 def test_who_waits_at_an_event_needs_whoever_hosts_it(clock: Any) -> None:
-    event = make_event(title="Full", capacity=1, waiting_list="strict", starts_at=our_clock.now() + 20 * DAY)
+    event = make_event(title="Full", capacity=2, waiting_list="strict", starts_at=our_clock.now() + 20 * DAY)
     register(make_member(), event.pk, [ME])
     register(make_member(), event.pk, [ME, ME], wait=True)
     other = make_member()
@@ -74,7 +77,7 @@ def test_an_offer_that_has_ended_asks_nobody(clock: Any) -> None:
 def test_it_costs_six_queries_and_stays_short(how_many: int, django_assert_num_queries: Any) -> None:
     host = make_host()
     for _turn in range(how_many):
-        make_event(host=host)
+        make_event(host=host, created_at=our_clock.now() - 2 * DAY)
         make_event(host=host, state=Event.State.DRAFT, starts_at=None, ends_at=None)
     with django_assert_num_queries(6):
         found = host_needs.needs(host)

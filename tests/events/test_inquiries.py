@@ -248,3 +248,30 @@ def test_taken_back_while_it_is_answered_one_of_the_two_happened(region: None) -
         lambda: inquiries.answer(event.host, row.pk, "Yes", public=True),
     )
     assert Inquiry.objects.filter(answer="Yes").count() == len(mails("event_inquiry_answered"))
+
+
+def test_nobody_replaces_an_answer_they_have_not_read(client: Client) -> None:
+    event, member = make_event(), make_member()
+    row = inquiries.ask(member, event.pk, PRAM)
+    client.force_login(event.host)
+    page = f"/events/{event.public_id}/questions/"
+    stale = client.get(page).context["waiting"][0][1].initial["seen"]
+    said = {"do": f"answer:{row.public_id}", f"{row.public_id}-seen": stale}
+    client.post(page, said | {f"{row.public_id}-text": "Yes", f"{row.public_id}-public": "on"})
+
+    answer = client.post(page, said | {f"{row.public_id}-text": "No"})
+    assert (
+        answer.status_code == 409
+        and "Somebody has answered meanwhile: “Yes”" in answer.text
+        and "No</textarea>" in answer.text
+    )
+    row.refresh_from_db()
+    assert (row.answer, row.is_public) == ("Yes", True)
+
+    seen = answer.context["answered"][0][1]["seen"].value()
+    again = client.post(
+        page, said | {f"{row.public_id}-text": "No", f"{row.public_id}-seen": seen}, follow=True
+    )
+    row.refresh_from_db()
+    assert (row.answer, row.is_public) == ("No", False) and "The answer is changed." in again.text
+    assert mails(inquiries.KINDS[1]) == [member.email]

@@ -152,8 +152,8 @@ def asking() -> None:
 
 def growing() -> None:
     """A party that comes waits for more places."""
-    event = make_event(capacity=1, waiting_list="strict")
-    row = register(make_member(), event.pk, [ME])
+    event = make_event(capacity=2, waiting_list="strict")
+    row, _other = register(make_member(), event.pk, [ME]), register(make_member(), event.pk, [ME])
     registration.change_party(row.member, row.pk, [ME, Person("Bo")], wait=True)
 
 

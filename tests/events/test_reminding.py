@@ -217,3 +217,24 @@ def test_sweeps_of_several_processes_remind_once(clock: Any) -> None:
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(sweep, range(4))) == 5
     assert mails("event_reminder") == 5
+
+
+def test_who_has_only_the_bell_answers_on_the_page_and_the_link_of_the_mail_stays_kind(
+    clock: Any, event: Event
+) -> None:
+    row = register(make_member(), event.pk, [ME])
+    page, client = f"/registrations/{row.public_id}/", make_client(row.member)
+    assert "Do you still come?" not in client.get(page).text, "not before it is near"
+    clock.move_to(event.starts_at - 2 * DAY)
+    reminding.remind_due()
+    assert "Do you still come?" in client.get(page).text
+
+    key, url = mailed_key(row.member), f"{page}still/"
+    assert "you still come" in client.post(url, {"answer": "yes"}).text
+    assert "Good: you still come" in client.get(page).text
+    assert "you still come" in Client().post(url, {"key": key, "answer": "yes"}).text
+    again = Client().get(url, {"key": key})
+    assert again.status_code == 200 and "Good: you still come" in again.text, "pressed once more"
+    assert Client().post(url, {"key": key, "answer": "no"}).status_code == 404, "the key is used up"
+    row.refresh_from_db()
+    assert row.is_coming

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils.translation import override
 
 from community.sign_ins import issue_token
 from events import hosting, rescheduling, rhythm, series
+from events.holidays import holiday_on
 from events.models import Event, Registration, Series
 from events.preview import preview
 from events.registration import Person, register
@@ -513,3 +515,33 @@ def test_the_page_with_the_rule_costs_the_same_for_a_short_and_a_long_meetup(
 
     with django_assert_num_queries(9):
         assert client.get(path).status_code == 200
+
+
+def test_when_nothing_would_change_the_page_says_why_and_keeps_what_was_typed(
+    client: Client, host: Any
+) -> None:
+    found = meetup(host, "FREQ=WEEKLY;COUNT=2")
+    for row in rows(found):
+        hosting.change(host, row.pk, {"venue": "Hall"})
+    first = rows(found)[0]
+    answer = client.post(
+        f"/events/{first.public_id}/edit/", editor(client, first, title="Chess", scope="all")
+    )
+    assert answer.status_code == 422 and "was changed by itself before" in answer.text
+    assert 'value="Chess"' in answer.text and not Event.objects.filter(title="Chess").exists()
+
+
+@pytest.mark.parametrize(
+    ("language", "names"),
+    [
+        ("en", ["Easter Sunday", "King's Day", "German Unity Day"]),
+        ("de", ["Ostern", "Koningsdag", "Tag der Deutschen Einheit"]),
+        ("fr", ["Pâques", "Koningsdag", "Tag der Deutschen Einheit"]),
+    ],
+)
+def test_a_holiday_is_called_as_a_neighbour_calls_it_or_as_it_is_called_there(
+    language: str, names: list[str]
+) -> None:
+    days = [(date(2027, 3, 28), "NL"), (date(2027, 4, 27), "NL"), (date(2027, 10, 3), "DE-NW")]
+    with override(language):
+        assert [holiday_on(day, country) for day, country in days] == names

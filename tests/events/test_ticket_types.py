@@ -424,3 +424,13 @@ def test_parties_of_many_kinds_at_once_sell_each_kind_exactly() -> None:
     found = taken(event)
     assert found["Adult"] <= 12 and found["Child"] <= 9 and found[""] == found["Adult"] + found["Child"] <= 18
     assert found[""] >= 17, "only a party of two can have found one place"
+
+
+def test_where_every_kind_is_full_the_page_offers_the_line_and_not_a_ticket() -> None:
+    event = typed(capacity=6, waiting_list="strict")
+    register(make_member(), event.pk, [one("a"), *[one("a", name="x")] * 2, *[one("c", name="y")] * 2])
+    client = make_client(make_member(language="en"))
+
+    page = client.get(event.get_absolute_url())
+    assert page.context["places"].left == 1 and page.context["is_full"]
+    assert "Queue up" in page.text and ">Register<" not in page.text and 'name="wait"' in page.text

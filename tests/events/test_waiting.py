@@ -290,3 +290,28 @@ def test_without_the_events_lock_an_offer_that_ended_is_accepted_all_the_same(
     pools.release(Registration.objects.get(pk=first.pk), Registration.State.EXPIRED)
     assert waiting.accept(first.member, first.pk).state == "confirmed"
     assert not Claim.objects.filter(registration=first).exists(), "confirmed without a place"
+
+
+@pytest.mark.parametrize("rule", ["strict", "fit"])
+def test_a_party_that_never_fits_does_not_stand_in_the_way_of_those_who_do(rule: str) -> None:
+    event = make_event(capacity=2, waiting_list=rule, starts_at=clock.now() + 10 * DAY)
+    with pytest.raises(ValidationError, match="There are only 2 places in all: your party never fits"):
+        register(make_member(), event.pk, [ME] * 3, wait=True)
+    holder = register(make_member(), event.pk, [ME, ME])
+    with pytest.raises(ValidationError, match="never fits"):
+        change_party(holder.member, holder.pk, [ME, ME, Person("Bo")], wait=True)
+
+    assert register(make_member(), event.pk, [ME], wait=True).state == "waiting"
+
+
+def test_who_no_longer_fits_since_there_are_fewer_places_holds_nobody_up() -> None:
+    event = make_event(capacity=4, waiting_list="strict", starts_at=clock.now() + 10 * DAY)
+    register(make_member(), event.pk, [ME])
+    filler = register(make_member(), event.pk, [ME] * 3)
+    (large,) = in_line(event, 4)
+    cancel(filler.member, filler.pk)
+    assert in_line(event, 1)[0].state == "waiting", "strictly in order: three places stay free for four"
+
+    hosting.change(event.host, event.pk, {"capacity": 3})
+    assert states(large) == ["waiting"] and taken(event) == 2, "the one behind is asked at once"
+    assert register(make_member(), event.pk, [ME]).state == "confirmed"

@@ -107,14 +107,12 @@ def test_the_head_costs_no_query_and_a_page_none_for_who_has_nothing_unread(
     ana = make_member()
     browser = make_client(ana)
     browser.get("/chat/")
-    with django_assert_num_queries(
-        3
-    ) as asked:  # session, member, towns of the profile are one; unread messages
+    with django_assert_num_queries(2) as asked:  # session; member with towns and what is unread
         browser.get("/about/")
     assert any("realtime_notification" in query["sql"] for query in asked.captured_queries[:2])
     assert sum("realtime_notification" in query["sql"] for query in asked.captured_queries) == 1
     asks(ana)
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(2):
         browser.get("/about/")
 
 
@@ -123,7 +121,7 @@ def test_the_list_costs_the_same_for_1_and_30_notifications(django_assert_num_qu
     browser = make_client(ana)
     asks(ana)
     for _more in range(2):
-        with django_assert_num_queries(4):
+        with django_assert_num_queries(3):
             browser.get("/notifications/")
         for _n in range(29):
             asks(ana)

@@ -56,7 +56,7 @@ def test_the_page_costs_the_same_queries_however_many_are_here(
     room = make_room(ana, *[make_member() for _number in range(how_many)])
     client = make_client(ana)
     client.get("/chat/")
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(8):
         client.get(f"/chat/{room.public_id}/people/")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime, time, tzinfo
 from functools import cache, lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -220,8 +220,13 @@ def day(moment: date | None, zone: str | tzinfo | None = None) -> str:
     """`Tuesday 1 June 2027` in the page's language."""
     if not moment:
         return gettext("date to be announced")
-    local = _on_wall_clock(moment, zone) if isinstance(moment, datetime) else moment
-    return _first_of_month(format_date(local, "full", locale=_locale()), local)
+    local = _on_wall_clock(moment, zone).date() if isinstance(moment, datetime) else moment
+    return _whole_day(local, _locale())
+
+
+@lru_cache(maxsize=4096)
+def _whole_day(of: date, locale: Locale) -> str:
+    return _first_of_month(format_date(of, "full", locale=locale), of)
 
 
 @register.filter
@@ -231,7 +236,12 @@ def month_name(of: date) -> str:
 
 
 def _time(local: datetime) -> str:
-    return str(format_time(local, "HH:mm", tzinfo=local.tzinfo, locale=_locale()))
+    return _hour(local.hour, local.minute, _locale())
+
+
+@lru_cache(maxsize=4096)
+def _hour(hour: int, minute: int, locale: Locale) -> str:
+    return str(format_time(time(hour, minute), "HH:mm", locale=locale))
 
 
 @register.filter(name="clock")
