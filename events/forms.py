@@ -232,7 +232,9 @@ class PartyForm(TicketsForm):
         required=False,
         max_length=800,
         widget=forms.Textarea({"rows": 2}),
-        help_text=gettext_lazy("One name a line, for those without an account."),
+        help_text=gettext_lazy(
+            "One name a line, for those without an account; +2 are two whose names you do not know yet."
+        ),
     )
     wait = forms.BooleanField(label=gettext_lazy("Put us on the waiting list if it is full"), required=False)
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
@@ -348,7 +350,7 @@ class OthersForm(TicketsForm):
         required=False,
         max_length=800,
         widget=forms.Textarea({"rows": 3}),
-        help_text=gettext_lazy("One name a line."),
+        help_text=gettext_lazy("One name a line; +2 are two whose names you do not know yet."),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -407,7 +409,7 @@ class ByNameForm(OthersForm):
         required=False,
         max_length=800,
         widget=forms.Textarea({"rows": 2}),
-        help_text=gettext_lazy("One name a line."),
+        help_text=gettext_lazy("One name a line; +2 are two whose names you do not know yet."),
     )
 
     @classmethod

@@ -29,9 +29,10 @@ def registration_move(request: HttpRequest, pk: int) -> HttpResponse:
     if not is_mine and not may_run(member, row.event):
         raise PermissionDenied(_("Only who registered can change the party."))
     status = 200
-    if request.method == "POST":
+    chosen = _chosen(request) if request.method == "POST" else None
+    if chosen is not None and "sure" in request.POST:
         try:
-            new = moving.move(member, pk, _chosen(request))
+            new = moving.move(member, pk, chosen)
         except ValidationError as refused:
             messages.error(request, refused.messages[0])
             status = 409
@@ -49,14 +50,18 @@ def registration_move(request: HttpRequest, pk: int) -> HttpResponse:
     events = list(moving.targets(member, row).for_list()[:MOST]) if moving.is_movable(row) else []
     places = seats.places_of(events)
     runs = may_run(member, row.event)
+    choices = [
+        (event, runs or _is_open(event), _has_room(places[event.pk], row.party_size)) for event in events
+    ]
+    series = row.event.series_id
     context = {
         "nav": "events",
         "registration": row,
         "event": row.event,
         "is_mine": is_mine,
-        "choices": [
-            (event, runs or _is_open(event), _has_room(places[event.pk], row.party_size)) for event in events
-        ],
+        "choices": [one for one in choices if series and one[0].series_id == series],
+        "others": [one for one in choices if not series or one[0].series_id != series],
+        "asked": next((event for event in events if event.pk == chosen), None),
     }
     return render(request, "events/move.html", context, status=status)
 

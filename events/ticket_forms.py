@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from events.question_forms import AnswersForm, keep_typed
 from events.ticket_types import AT_MOST, MAX_NAME, MAX_PLACES, TicketType
 
 NAME_LENGTH = 60
+MORE = re.compile(r"\+ ?(\d{1,2})", re.ASCII)  # so many without a name
 ALL_NAMES = 800
 
 
@@ -61,11 +63,23 @@ class TypeRows:
 
 
 def names_in(text: str) -> list[str]:
-    """The names of a field with one a line. Raises ValidationError for one that is too long, or too many."""
-    names = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    """The names of a field with one a line; a line like `+2` is that many people without a name, each an empty text here.
+
+    Raises ValidationError for a name that is too long.
+    """
+    names: list[str] = []
+    for line in (" ".join(one.split()) for one in text.splitlines() if one.strip()):
+        more = MORE.fullmatch(line)
+        names += [""] * int(more[1]) if more else [line]
     if any(len(name) > NAME_LENGTH for name in names):
         raise ValidationError(_("A name has at most 60 characters."))
     return names
+
+
+def as_lines(names: Sequence[str]) -> str:
+    """Names as they stand in such a field."""
+    nameless = sum(not name for name in names)
+    return "\n".join([*filter(None, names), *([f"+{nameless}"] if nameless else [])])
 
 
 class TicketsForm(AnswersForm):
@@ -86,7 +100,7 @@ class TicketsForm(AnswersForm):
                 required=False,
                 max_length=ALL_NAMES,
                 widget=forms.Textarea({"rows": 2}),
-                help_text=_("One name a line."),
+                help_text=_("One name a line; +2 are two whose names you do not know yet."),
             )
 
     def add_choice(self, key: str, label: str, *, comes: bool, must: bool = False) -> None:
@@ -135,7 +149,7 @@ class TicketsForm(AnswersForm):
         """Guests as they stand in the fields: `named` have a name and a kind of ticket."""
         kinds = [(f"guests_{one.id}", one.id) for one in ticket_types.of(event)]
         if not kinds:
-            return {"guests": "\n".join(one.name for one in named)}
+            return {"guests": as_lines([one.name for one in named])}
         return {
-            field: "\n".join(one.name for one in named if one.ticket_type == kind) for field, kind in kinds
+            field: as_lines([one.name for one in named if one.ticket_type == kind]) for field, kind in kinds
         }

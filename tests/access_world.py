@@ -106,7 +106,7 @@ def _bodies(people: dict[str, Member]) -> dict[str, dict[str, Any]]:
         "PATCH /api/v1/events/{event}/": {"title": "Feast"},
         "POST /api/v1/events/{event}/cancel/": {"reason": "Rain"},
         "POST /api/v1/events/{event}/registrations/": {"party": [{}]},
-        "POST /registrations/{registration}/move/": {"event": "{event}"},
+        "POST /registrations/{registration}/move/": {"event": "{event}", "sure": "1"},
         "POST /api/v1/registrations/{registration}/move/": {"event": "{event}"},
         "PATCH /api/v1/registrations/{registration}/": {"party": [{}]},
         "POST /api/v1/series/": event | {"rrule": "FREQ=WEEKLY;COUNT=3"},

@@ -334,7 +334,7 @@ def test_moved_to_another_date_its_new_ticket_is_for_the_host_to_show() -> None:
     event, other = coming_up(host=host), coming_up(host=host)
     row = by_hand.add(host, event.pk, ANN)
     answer = make_client(host).post(
-        f"/registrations/{row.public_id}/move/", {"event": other.public_id}, follow=True
+        f"/registrations/{row.public_id}/move/", {"event": other.public_id, "sure": "1"}, follow=True
     )
     new = Registration.objects.get(event=other)
     assert answer.redirect_chain == [(f"/registrations/{new.public_id}/", 302)]

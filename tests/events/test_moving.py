@@ -213,11 +213,15 @@ def test_the_page_offers_the_other_dates_and_moves(clock: Any) -> None:
     page = client.get(f"{url}move/").text
     assert f'value="{second.public_id}"' in page and f'value="{third.public_id}"' not in page
     assert "No room for all of you" in page
-    refused = client.post(f"{url}move/", {"event": third.public_id})
+    asked = client.post(f"{url}move/", {"event": second.public_id})
+    assert "Yes, move the party" in asked.text and Registration.objects.get(pk=old.pk).is_coming, (
+        "asked first"
+    )
+    refused = client.post(f"{url}move/", {"event": third.public_id, "sure": "1"})
     assert (refused.status_code, "There is no room" in refused.text) == (409, True)
-    answer = client.post(f"{url}move/", {"event": second.public_id}, follow=True)
+    answer = client.post(f"{url}move/", {"event": second.public_id, "sure": "1"}, follow=True)
     assert "This is your new ticket." in answer.text
-    again = client.post(f"{url}move/", {"event": second.public_id})
+    again = client.post(f"{url}move/", {"event": second.public_id, "sure": "1"})
     assert (again.status_code, Registration.objects.filter(event=second).count()) == (409, 1)
     assert f'href="{url}move/"' not in client.get(url).text
 
@@ -230,7 +234,9 @@ def test_the_host_moves_a_party_from_the_list_of_guests(clock: Any) -> None:
     assert f"{old.public_id}/move/" in host.get(f"/events/{first.public_id}/guests/?part=board").text
     clock.move_to(first.doors_at)
     assert "/move/" not in host.get(f"/events/{first.public_id}/guests/").text, "at the door one lets in"
-    answer = host.post(f"/registrations/{old.public_id}/move/", {"event": second.public_id}, follow=True)
+    answer = host.post(
+        f"/registrations/{old.public_id}/move/", {"event": second.public_id, "sure": "1"}, follow=True
+    )
     assert "They come on another date now" in answer.text
     assert host.post(f"/registrations/{old.public_id}/move/", {"event": "x"}).status_code == 404
     assert make_client(make_member()).get(f"/registrations/{old.public_id}/move/").status_code == 404
@@ -331,3 +337,12 @@ def test_without_the_order_two_moves_wait_for_each_other(monkeypatch: Any) -> No
         return "arrived"
 
     assert "stuck" in at_once(lambda: outcome(row, second), lambda: outcome(other, first))
+
+
+def test_the_dates_of_the_meetup_stand_before_what_else_the_host_runs(clock: Any) -> None:
+    first, second, _third = dates()
+    other = make_event(host=first.host, starts_at=first.starts_at + timedelta(hours=1))
+    old = register(make_member(), first.pk, [ME])
+    page = make_client(first.host).get(f"/registrations/{old.public_id}/move/").text
+    assert page.index(f'value="{second.public_id}"') < page.index("Other events you run")
+    assert page.index("Other events you run") < page.index(f'value="{other.public_id}"')

@@ -671,3 +671,24 @@ def test_a_party_changed_in_another_tab_is_sent_again_with_what_was_typed(client
     version = stale.context["form"]["version"].value()
     client.post(page, {"me": "on", "guests": "Cy", "version": version})
     assert [one.name for one in Registration.objects.get().live][1:] == ["Cy"]
+
+
+def test_guests_need_no_name_and_stand_as_a_number_when_the_party_is_changed(client: Client) -> None:
+    signed_in(client)
+    event = make_event(capacity=9)
+    client.post(f"/events/{event.public_id}/register/", {"me": "on", "guests": "Oma\n+2"})
+    row = Registration.objects.get()
+    assert (row.party_size, [one.name for one in row.live][1:]) == (4, ["Oma", "", ""])
+
+    page = client.get(f"/registrations/{row.public_id}/")
+    assert page.context["form"].initial["guests"] == "Oma\n+2" and page.text.count("a guest") >= 2
+    client.post(
+        f"/registrations/{row.public_id}/party/", {"me": "on", "guests": "+1", "version": row.version}
+    )
+    row.refresh_from_db()
+    assert (row.party_size, [one.name for one in row.live][1:]) == (2, [""])
+
+    refused = client.post(
+        f"/registrations/{row.public_id}/party/", {"me": "on", "guests": "+99", "version": row.version}
+    )
+    assert "1 to 12 people" in refused.text and "+99</textarea>" in refused.text
