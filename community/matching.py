@@ -57,7 +57,10 @@ def _largest(*, member: Any, most: int) -> QuerySet[Circle]:
 
 @prepared(member=ID, towns=IDS)
 def _ranked(*, member: Any, towns: Any) -> QuerySet[Any]:
-    near = Q(place__among=towns)  # hundreds of ids: named once
+    around = Place.objects.filter(pk__among=towns).values(
+        "pk"
+    )  # hundreds: read once, not held against each circle
+    near = Q(place__in=around)
     likes = Profile.interests.through.objects.filter(profile=member)
     liked = Q(interest__in=likes.values("interest"))
     rank = Case(

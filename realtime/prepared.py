@@ -110,7 +110,10 @@ class Given(Expression):
 @Field.register_lookup
 @ForeignObject.register_lookup
 class Among(Lookup):
-    """`pk__among`: one of these keys, as `in` says it too, but in one statement however many they are."""
+    """`pk__among`: one of these keys, as `in` says it too, but in one statement however many they are.
+
+    Of a query of keys it is the few rows that are looked up by them: what `in` would join may be read from its other end.
+    """
 
     lookup_name = "among"
     prepare_rhs = False
@@ -118,6 +121,10 @@ class Among(Lookup):
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         """PostgreSQL plans `= ANY` like the same keys one by one, and a table of them as a hundred unknown rows."""
         left, given = self.process_lhs(compiler, connection)
+        if isinstance(self.rhs, Query):
+            keys, more = compiler.compile(self.rhs)
+            few = f"{left} IN {keys}" if connection.vendor == "sqlite" else f"{left} = ANY(ARRAY{keys})"
+            return few, (*given, *more)
         parameter = self.rhs if isinstance(self.rhs, Given) else _as_parameter(self.rhs)
         kind = "uuid" if isinstance(self.lhs.output_field, UUIDField) else "bigint"
         if connection.vendor == "sqlite":

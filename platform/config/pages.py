@@ -142,7 +142,7 @@ def _hosting(*, member: Any, now: Any) -> QuerySet[Event]:
     mine = Event.objects.filter(host=member).values("pk")  # from their own few rows, not from all that comes
     named = Event.objects.filter(cohosts__member=member).values("pk")
     dates = Event.objects.filter(series__cohosts__member=member).values("pk")
-    rows = Event.objects.filter(pk__in=mine.union(named, dates), state=Event.State.PUBLISHED)
+    rows = Event.objects.filter(pk__among=mine.union(named, dates), state=Event.State.PUBLISHED)
     return rows.upcoming(now)[:3]
 
 

@@ -94,6 +94,23 @@ def test_what_is_fetched_beside_the_rows_comes_too() -> None:
     assert len(rows[0].room.participants.all()) == 2 and len(asked) == 3
 
 
+def test_the_few_rows_that_a_query_names_are_found_by_their_keys() -> None:
+    @prepared.prepared(member=ID)
+    def mine(*, member: Any) -> QuerySet[Room]:
+        here = Participant.objects.filter(member=member, left_seq=None).values("room")
+        muted = Participant.objects.filter(member=member, muted=True).values("room")
+        return Room.objects.filter(pk__among=here.union(muted)).order_by("title")
+
+    ana, bo = make_member(), make_member()
+    for title, who in (("Tea", ana), ("Chess", ana), ("Walks", bo)):
+        make_room(who, title=title)
+    assert [[room.title for room in mine(member=one.pk)] for one in (ana, bo)] == [
+        ["Chess", "Tea"],
+        ["Walks"],
+    ]
+    assert mine(member=make_member().pk) == []
+
+
 def test_a_function_that_looks_at_a_clock_is_found_out(clock: Any) -> None:
     @prepared.prepared(key=ID)
     def young(*, key: Any) -> QuerySet[Room]:
