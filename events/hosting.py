@@ -394,6 +394,9 @@ def write(row: Details, plan: Mapping[str, Any] | Plan, host: Member) -> None:
         raise ValidationError({"title": _("Give it a title.")})
     if row.min_age is not None and row.max_age is not None and row.max_age < row.min_age:
         raise ValidationError({"max_age": _("The eldest is younger than the youngest.")})
+    opens, closes = row.opens_before, row.closes_before
+    if opens is not None and closes is not None and closes >= opens:
+        raise ValidationError({"closes_before": _("Registration would close before it opens.")})
     if bool(row.needs_language) != bool(row.needs_level):  # a level is one of a language
         row.needs_level = Details.Level.A1 if row.needs_language else ""
     if row.visibility == Details.Visibility.CIRCLE and row.circle is None:

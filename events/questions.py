@@ -114,7 +114,11 @@ def checked(event: Event, given: Given, *, must: bool = True) -> dict[str, str]:
         elif one.kind == "choice" and text not in one.options:
             errors[f"answers.{one.id}"] = _("Choose one of the answers.")
         elif one.is_sensitive and one.id not in given.agreed:
-            errors[f"answers.{one.id}"] = _("Say that the host may read this, or leave it empty.")
+            needed, free = (
+                _("Say that the host may read this: it has to be answered."),
+                _("Say that the host may read this, or leave it empty."),
+            )
+            errors[f"answers.{one.id}"] = needed if one.is_required else free
         else:
             kept[one.id] = text
     if errors and must:

@@ -159,6 +159,9 @@ class WhenForm(RuleForm):
         day, last = cleaned.get("day"), cleaned.get("last_day")
         if not cleaned.get("all_day") and "starts" in cleaned and cleaned["starts"] is None:
             self.add_error("starts", _("Say when it begins, or choose “All day”."))
+        starts, ends = cleaned.get("starts"), cleaned.get("ends")
+        if starts is not None and ends == starts and not last and not cleaned.get("all_day"):
+            self.add_error("ends", _("It ends when it begins. Leave the end empty, or say the last day."))
         if day and last and last < day:
             self.add_error("last_day", _("This is before the first day."))
         if cleaned.get("until") and cleaned.get("count"):

@@ -692,3 +692,19 @@ def test_guests_need_no_name_and_stand_as_a_number_when_the_party_is_changed(cli
         f"/registrations/{row.public_id}/party/", {"me": "on", "guests": "+99", "version": row.version}
     )
     assert "1 to 12 people" in refused.text and "+99</textarea>" in refused.text
+
+
+@pytest.mark.parametrize(
+    ("typed", "field", "text"),
+    [
+        ({"ends": "19:00"}, "ends", "It ends when it begins."),
+        ({"opens_before": "10080", "closes_before": "20160"}, "closes_before", "would close before it opens"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_beside_its_field(
+    client: Client, typed: dict[str, str], field: str, text: str
+) -> None:
+    signed_in(client, is_host=True, centre=make_centre())
+    answer = client.post("/events/new/", form(**typed))
+    assert answer.status_code == 422 and not Event.objects.exists()
+    assert any(text in error for error in answer.context["form"].errors[field]), answer.context["form"].errors

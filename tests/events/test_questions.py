@@ -269,3 +269,12 @@ def test_two_seals_of_one_text_differ_and_neither_can_be_changed() -> None:
     assert one != other
     assert field.from_db_value(one, None, None) == {"a": 1} == json.loads(json.dumps({"a": 1}))
     assert field.from_db_value(one[:-4] + "AAAA", None, None) is None
+
+
+def test_a_required_question_about_health_does_not_say_that_it_may_stay_empty() -> None:
+    for required, words in ((True, "it has to be answered"), (False, "or leave it empty")):
+        asked = Question("h", "Any allergies?", is_sensitive=True, is_required=required)
+        event = make_event(questions=questions.written([asked]))
+        with pytest.raises(ValidationError) as no:
+            questions.checked(event, Given({"h": "nuts"}))
+        assert words in str(no.value.message_dict["answers.h"])
