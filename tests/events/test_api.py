@@ -267,7 +267,7 @@ def test_refusals_have_their_codes() -> None:
 
 
 def test_waiting_says_the_place_in_the_line() -> None:
-    event = make_event(capacity=1, waiting_list="fit")
+    event = make_event(capacity=2, waiting_list="fit")
     register(make_member(), event.pk, [Person()])
 
     made = Api(make_member())(
@@ -276,7 +276,7 @@ def test_waiting_says_the_place_in_the_line() -> None:
 
     assert (made["status"], made["position"], made["tickets"]) == ("waiting", 1, [])
     assert Api()("GET", f"events/{event.public_id}/").json()["places"] == {
-        "capacity": 1,
+        "capacity": 2,
         "taken": 1,
         "held": 0,
         "waiting": 2,
