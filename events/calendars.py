@@ -25,7 +25,7 @@ from events import zones
 from events.models import CalendarFeed, Event, Registration
 from events.models.event import EventQuerySet, hosted_by
 from events.models.registration import COMING, Guest
-from realtime import clock, ids
+from realtime import clock, ids, notify
 from realtime.ids import decode
 from realtime.prepared import ID, MOMENT, prepared
 
@@ -135,10 +135,16 @@ def _invitation(event: Event, cancelled: bool, _said: tuple[object, ...]) -> str
 
 
 def addressed(text: str, person: Member | Guest) -> str:
-    """An invitation to one person, who has said yes on the page: no answer is asked for. It counts from now on. No query.
+    """What goes to one person, who has said yes on the page: no answer is asked for. It counts from now on. No query.
+
+    `text` is one invitation or several (RFC 5545 §3.4): where a party moves, the new date and the old one to take out.
 
     A newer one of the same SEQUENCE counts by its DTSTAMP: who gives their place back and comes again has it again.
     """
+    return "".join(_addressed(one, person) for one in notify.objects_of(text))
+
+
+def _addressed(text: str, person: Member | Guest) -> str:
     answer = {} if "\r\nMETHOD:CANCEL\r\n" in text else {"PARTSTAT": "ACCEPTED", "RSVP": "FALSE"}
     name = "".join(sign for sign in str(person) if sign.isprintable())
     said = Parameters({"CN": name, "CUTYPE": "INDIVIDUAL", "ROLE": "REQ-PARTICIPANT", **answer})

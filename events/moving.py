@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from community.models import Member
-from events import bells, board, pools, questions
+from events import bells, board, calendars, pools, questions
 from events.access import may_run, registration_for
 from events.models import Event, Registration
 from events.models.event import EventQuerySet, run_by
@@ -48,8 +48,8 @@ def is_movable(registration: Registration) -> bool:
 def move(member: Member, registration_id: int, event_id: int) -> Registration:
     """Give the whole party places at the other event, and those it held here to who waits here. All or nothing.
 
-    It is a new registration with a ticket of its own; the old one is cancelled, its ticket void. Everybody of the party is
-    told once. Raises Registration.DoesNotExist; Event.DoesNotExist for where the member may not move it; PermissionDenied
+    It is a new registration with a ticket of its own; the old one is cancelled, says where the party comes now, and its
+    ticket is void. Everybody of the party is told once, with the new date for their calendar and the old one to take out. Raises Registration.DoesNotExist; Event.DoesNotExist for where the member may not move it; PermissionDenied
     for who is only named in the party; ValidationError full, closed, too_late, already_registered: nothing has changed.
     """
     try:
@@ -117,6 +117,7 @@ def _must_be_free_to_go(old: Registration) -> None:
 def _move(member: Member, old: Registration, event: Event) -> Registration:
     """Both events locked, and everything asked that can be asked before a place is taken."""
     here = old.event
+    out = calendars.invitation(here, cancelled=True) if old.is_coming else ""
     people = with_tickets(event, of_attendees(old.live))
     if old.member is not None:
         must_be_free(event, old.member, people)
@@ -141,8 +142,16 @@ def _move(member: Member, old: Registration, event: Event) -> Registration:
     questions.keep(new, given, must=False)
     pools.claim(new)
     pools.enter(new)
+    Registration.objects.filter(pk=old.pk).update(moved_to=new)
     move_up(here)
-    tell(new, "event_moved", old=here, silent={member.pk})
+    tell(
+        new,
+        "event_moved",
+        calendar=calendars.invitation(event) + out,
+        old=here,
+        was_coming=bool(out),
+        silent={member.pk},
+    )
     announce(here)
     announce(event)
     return new

@@ -27,6 +27,7 @@ NOTHING: dict[str, Any] = dict.fromkeys(("to", "subject", "text", "html", "attac
 IN_DOUBT_AFTER = timedelta(minutes=10)  # longer than any mail server takes to answer
 KEPT_FOR = timedelta(days=30)
 WAIT_MINUTES = (1, 5, 30, 120)
+END = "END:VCALENDAR\r\n"
 METHOD = re.compile(r"(?m)^METHOD:([A-Z]+)")
 
 
@@ -178,12 +179,21 @@ def _message(row: Mail) -> EmailMultiAlternatives:
     if row.html:
         message.attach_alternative(row.html, "text/html")
     if "method=" in row.attachment_type:
-        # RFC 6047: a part beside the text is what programs act on; the file is for those that know nothing of it.
-        message.attach_alternative(row.attachment, row.attachment_type)
-        message.attach(row.attachment_name, row.attachment, "application/ics")
+        # RFC 6047: a part beside the text is what programs act on; a file is for those that know nothing of it, and for
+        # what else there is: a part has one METHOD.
+        first, *others = objects_of(row.attachment)
+        message.attach_alternative(first, row.attachment_type)
+        message.attach(row.attachment_name, first, "application/ics")
+        for n, other in enumerate(others, start=2):
+            message.attach(f"event-{n}.ics", other, "application/ics")
     elif row.attachment:
         message.attach(row.attachment_name, row.attachment, row.attachment_type)
     return message
+
+
+def objects_of(text: str) -> list[str]:
+    """The calendars that stand one after the other in `text` (RFC 5545 §3.4)."""
+    return [one + END for one in text.split(END) if one.strip()]
 
 
 def _failed(row: Mail, error: str) -> None:

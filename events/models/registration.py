@@ -91,6 +91,15 @@ class Registration(WithId):
     turned_down_at = models.DateTimeField(
         null=True, blank=True, help_text="When who runs the event said no to it."
     )
+    moved_to = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        db_index=False,
+        related_name="+",
+        help_text="The registration that this party has on another date instead.",
+    )
     created_at = models.DateTimeField(default=clock.now)
     changed_at = models.DateTimeField(default=clock.now)
     version = models.PositiveIntegerField(default=1)
@@ -117,7 +126,12 @@ class Registration(WithId):
                 condition=~Q(state__in=LIVE) | Q(party_size__gte=1, party_size__lte=12),
             ),
         ]
-        indexes = [models.Index(fields=["member", "state"], name="registrations_of_a_member")]
+        indexes = [
+            models.Index(fields=["member", "state"], name="registrations_of_a_member"),
+            models.Index(
+                fields=["moved_to"], condition=Q(moved_to__isnull=False), name="registrations_moved"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.member or self.guest_name} at {self.event}"

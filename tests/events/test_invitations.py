@@ -11,7 +11,7 @@ import icalendar
 import pytest
 from django.core import mail
 
-from events import calendars, hosting, letters, registration, rescheduling, undoing
+from events import calendars, hosting, letters, moving, registration, rescheduling, undoing
 from events.registration import Person, register
 from events.rescheduling import Which
 from realtime import notify
@@ -95,6 +95,25 @@ def test_the_mail_has_the_words_the_invitation_and_a_file_for_who_knows_no_bette
     assert [one.get_content_type() for one in body.iter_parts()] == ["text/plain", "text/calendar"]
     assert (file.get_filename(), file.get_content_type()) == ("event.ics", "application/ics")
     assert icalendar.Calendar.from_ical(file.get_content())["method"] == "REQUEST"
+
+
+def test_who_moves_gets_the_new_date_and_a_file_that_takes_the_old_one_out() -> None:
+    host, ana = make_host(), make_member()
+    old, new = (make_event(host=host) for _turn in range(2))
+    mine = register(ana, old.pk, [Person()])
+
+    moving.move(host, mine.pk, new.pk)
+
+    message = sent(ana.email)[-1]
+    _method, row = part(message)
+    assert str(row["uid"]).startswith(new.public_id)
+    files = [one for one in message.iter_attachments() if one.get_content_type() == "application/ics"]
+    told = [icalendar.Calendar.from_ical(file.get_content()) for file in files]
+    assert [(file.get_filename(), one["method"]) for file, one in zip(files, told, strict=True)] == [
+        ("event.ics", "REQUEST"),
+        ("event-2.ics", "CANCEL"),
+    ]
+    assert str(told[1].events[0]["uid"]).startswith(old.public_id)
 
 
 def test_each_of_a_party_gets_their_own_invitation() -> None:

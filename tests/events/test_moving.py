@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import OperationalError, connection
+from icalendar import Calendar
 
 from community.sign_ins import issue_token
 from events import checkin, hosting, moving, tickets
@@ -75,10 +76,29 @@ def test_a_family_moves_whole_with_a_new_ticket_and_one_mail_each() -> None:
     told = {new.member.email, Attendee.objects.get(registration=new, slot=1).member.email}
     assert {(mail.kind, mail.to) for mail in Mail.objects.all()} == {("event_moved", to) for to in told}
     mail = Mail.objects.get(to=new.member.email)
-    assert "METHOD:REQUEST" in mail.attachment and second.public_id in mail.attachment
+    put_in, taken_out = Calendar.from_ical(mail.attachment, multiple=True)
+    assert (put_in["METHOD"], put_in.events[0]["UID"].partition("@")[0]) == ("REQUEST", second.public_id)
+    assert (taken_out["METHOD"], taken_out.events[0]["UID"].partition("@")[0]) == ("CANCEL", first.public_id)
+    assert (
+        new.member.email in put_in.events[0]["ATTENDEE"]
+        and new.member.email in taken_out.events[0]["ATTENDEE"]
+    )
+    assert Registration.objects.get(pk=old.pk).moved_to_id == new.pk
     second.refresh_from_db()
     inside = Participant.objects.filter(left_seq=None, member=new.member)
     assert list(inside.values_list("room", flat=True)) == [second.room_id]
+
+
+def test_the_page_of_the_old_date_leads_to_the_new_one() -> None:
+    first, second, _third = dates()
+    old = family_at(first)
+    new = moving.move(old.member, old.pk, second.pk)
+    browser = make_client(old.member)
+
+    page = browser.get(f"/registrations/{old.public_id}/").content.decode()
+
+    assert "Your party comes on another date now" in page
+    assert f'href="/registrations/{new.public_id}/"' in page
 
 
 def test_the_old_ticket_opens_neither_door(clock: Any) -> None:
