@@ -222,12 +222,12 @@ class EventForm(WhenForm):
     @property
     def has_questions(self) -> bool:
         """Something is asked, or was typed to be asked."""
-        return any(row["text"].value() for row in self.question_rows.rows)
+        return any(row["text"].value() or row.errors for row in self.question_rows.rows)
 
     @property
     def has_ticket_types(self) -> bool:
         """A kind of ticket is named, or was typed to be."""
-        return any(row["name"].value() for row in self.ticket_rows.rows)
+        return any(row["name"].value() or row.errors for row in self.ticket_rows.rows)
 
     def plan(self) -> Plan:
         """What the verbs of hosting take. Only for a form that is valid."""

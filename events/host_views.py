@@ -175,7 +175,14 @@ def _run_by(member: Member, pk: int) -> Event:
 
 def _published(request: HttpRequest, host: Member, form: EventForm) -> Event:
     """Publish what the form says; the event to show next."""
-    if "draft" in request.POST:
+    is_draft = "draft" in request.POST
+    rule = form.published() if form.repeats else None
+    if again := rescheduling.published_again(host, form.plan(), rule, is_draft=is_draft):
+        messages.info(
+            request, _("You made this a moment ago, word for word: here it is. It was not made twice.")
+        )
+        return again
+    if is_draft:
         event = hosting.publish(host, form.plan(), is_draft=True)
         messages.success(request, _("It is kept as a draft. Only you and your centre see it."))
         return event

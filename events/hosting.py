@@ -145,6 +145,7 @@ TOLD = {  # what people plan by: a change of these is mailed; of a description o
 }
 
 
+AHEAD = timedelta(days=5 * 365)
 WHEN_AND_WHERE = ("starts_at", "ends_at", "venue", "address", "place", "town")
 
 
@@ -241,6 +242,7 @@ def publish_series(host: Member, plan: Plan, recurrence: Recurrence) -> Series:
     meetup = Series(host=host, centre=centre_for(host, plan.get("centre")))
     write(meetup, plan, host)
     start = plan["starts_at"]
+    must_be_near(start, plan.get("ends_at"))
     meetup.start_date, meetup.start_time = start.date(), start.time()
     meetup.minutes = length(plan)
     write_recurrence(meetup, recurrence)
@@ -420,8 +422,7 @@ def set_times(event: Event, plan: Plan) -> None:
     end = plan["ends_at"] if "ends_at" in plan else _wall(event.local_end)
     if start is None:
         raise ValidationError({"starts_at": _("Say when it begins.")})
-    if not series.EARLIEST <= start.year <= series.LATEST or (end and end.year > series.LATEST):
-        raise ValidationError({"starts_at": _("This date is too far away.")})
+    must_be_near(start, end)
     if "starts_at" in plan and "ends_at" not in plan and event.starts_at and event.ends_at:
         event.ends_at = series.moment(start, event.timezone).astimezone(UTC) + (
             event.ends_at - event.starts_at
@@ -431,6 +432,13 @@ def set_times(event: Event, plan: Plan) -> None:
     event.starts_at = series.moment(start, event.timezone).astimezone(UTC)
     if event.ends_at is not None and event.ends_at <= event.starts_at:
         raise ValidationError({"ends_at": _("The end is before the beginning.")})
+
+
+def must_be_near(*moments: datetime | None) -> None:
+    """Nobody plans five years ahead: it is a slip of the finger. Raises ValidationError starts_at."""
+    far = clock.now().date() + AHEAD
+    if any(moment and not (moment.year >= series.EARLIEST and moment.date() <= far) for moment in moments):
+        raise ValidationError({"starts_at": _("This date is too far away.")})
 
 
 def set_capacity(event: Event, capacity: int | None) -> None:

@@ -22,7 +22,7 @@ KINDS = (
 
 
 class QuestionRow(forms.Form):
-    """One question of a host; a row without a text is none."""
+    """One question of a host; an empty row is none. What is asked already is taken out by a tick, never by a slip."""
 
     id = forms.CharField(required=False, max_length=16, widget=forms.HiddenInput)
     text = forms.CharField(label=gettext_lazy("Question"), required=False, max_length=MAX_TEXT)
@@ -37,10 +37,26 @@ class QuestionRow(forms.Form):
     is_required = forms.BooleanField(label=gettext_lazy("Has to be answered"), required=False)
     is_sensitive = forms.BooleanField(label=gettext_lazy("About diet, allergies or health"), required=False)
 
+    is_dropped = forms.BooleanField(
+        label=gettext_lazy("Take this question out, with all answers to it"), required=False
+    )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if self.errors or cleaned["text"].strip() or cleaned["is_dropped"]:
+            return cleaned
+        if cleaned["id"]:
+            self.add_error(
+                "text", _("Tick below that this question goes with all its answers, or write it again.")
+            )
+        elif cleaned["options"].strip() or cleaned["is_required"] or cleaned["is_sensitive"]:
+            self.add_error("text", _("Write the question, or empty the rest of it."))
+        return cleaned
+
     def question(self) -> Question | None:
         """What was written. Only for a form that is valid."""
         said = self.cleaned_data
-        if not said["text"].strip():
+        if not said["text"].strip() or said["is_dropped"]:
             return None
         return Question(
             said["id"],

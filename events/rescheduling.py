@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -127,6 +127,22 @@ def differences(event: Event, plan: Plan) -> Plan:
     if {"starts_at", "ends_at"} & found.keys():  # a start alone would take its end along
         found |= {name: plan[name] for name in ("starts_at", "ends_at") if name in plan}
     return cast("Plan", found)
+
+
+def published_again(host: Member, plan: Plan, rule: Rule | None, *, is_draft: bool = False) -> Event | None:
+    """What this plan would only repeat: made by the host within the last hour, from the same words, hour and rule (None: once).
+
+    Who goes back in the browser and sends a form again does not want it twice. One query; a few more for what looks alike.
+    """
+    state = Event.State.DRAFT if is_draft else Event.State.PUBLISHED
+    since, start = clock.now() - timedelta(hours=1), series.moment(plan["starts_at"], plan["timezone"])
+    lately = Event.objects.filter(host=host, state=state, created_at__gt=since)
+    alike = lately.filter(title=plan["title"], starts_at=start.astimezone(UTC))
+    for event in alike.select_related("series", "place", "circle", "centre").order_by("pk"):
+        as_ruled = series.rule_of(event.series) if event.series else None
+        if as_ruled == rule and not differences(event, plan):
+            return event
+    return None
 
 
 def recurrence_from(event: Event) -> Recurrence:

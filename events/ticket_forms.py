@@ -23,13 +23,20 @@ ALL_NAMES = 800
 
 
 class TypeRow(forms.Form):
-    """One kind of ticket of a host; a row without a name is none."""
+    """One kind of ticket of a host; an empty row is none, and one whose name is emptied is taken out."""
 
     id = forms.CharField(required=False, max_length=16, widget=forms.HiddenInput)
     name = forms.CharField(label=gettext_lazy("Kind of ticket"), required=False, max_length=MAX_NAME)
     capacity = forms.IntegerField(
         label=gettext_lazy("Places"), required=False, min_value=1, max_value=MAX_PLACES
     )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        is_new = not cleaned.get("id")
+        if is_new and not cleaned.get("name", "").strip() and cleaned.get("capacity") is not None:
+            self.add_error("name", _("Say what this kind of ticket is called, or leave its places empty."))
+        return cleaned
 
     def ticket_type(self) -> TicketType | None:
         """What was written. Only for a form that is valid."""

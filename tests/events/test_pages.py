@@ -17,6 +17,7 @@ from tests.factories import (
     make_centre,
     make_child,
     make_circle,
+    make_client,
     make_event,
     make_host,
     make_household,
@@ -486,6 +487,36 @@ def test_a_host_publishes_a_fortnightly_meetup_in_the_same_form(client: Client) 
     dates = [event.local_start.date() for event in Event.objects.order_by("starts_at")]  # type: ignore[union-attr]
     assert [(later - first).days for first, later in zip(dates, dates[1:], strict=False)] == [14] * 4
     assert Series.objects.get().rrule.startswith("FREQ=WEEKLY")
+
+
+@pytest.mark.parametrize("typed", [{}, {"draft": "1"}, {"repeat": "weekly", "every": "2"}])
+def test_the_same_form_sent_once_more_leads_to_what_it_made(typed: dict[str, str]) -> None:
+    page = make_client(make_host(centre=make_centre()))
+    first = page.post("/events/new/", form(**typed))
+    made = Event.objects.count()
+
+    again = page.post("/events/new/", form(**typed))
+    assert (again.url, Event.objects.count()) == (first.url, made)
+    assert "It was not made twice." in page.get(again.url).text
+
+    page.post("/events/new/", form(**typed, description="Another one, upstairs."))
+    assert Event.objects.count() == 2 * made, "other words are another event"
+
+
+def test_the_same_form_makes_another_once_the_first_is_gone(clock: Any) -> None:
+    page = make_client(make_host(centre=make_centre()))
+    page.post("/events/new/", form())
+    clock.shift(timedelta(hours=1, seconds=1))
+    page.post("/events/new/", form())
+    assert Event.objects.count() == 2, "an hour later it is meant"
+
+
+def test_a_year_that_nobody_plans_for_is_refused_beside_the_day() -> None:
+    page = make_client(make_host(centre=make_centre()))
+    for typed in ({"day": "2206-12-01"}, {"day": "2206-12-01", "repeat": "weekly"}):
+        answer = page.post("/events/new/", form(**typed))
+        assert (answer.status_code, Event.objects.count()) == (422, 0)
+        assert "This date is too far away." in answer.text and "2206-12-01" in answer.text
 
 
 def test_the_dates_are_shown_before_anything_is_saved(client: Client) -> None:

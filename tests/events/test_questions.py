@@ -190,6 +190,34 @@ def test_the_editor_writes_questions_and_keeps_their_ids(host: Any, event: Event
     ]
 
 
+def test_a_question_goes_by_a_tick_and_never_by_a_slip(host: Any, event: Event) -> None:
+    client, url = make_client(host), f"{event.get_absolute_url()}edit/"
+    page = client.get(url)
+    form = {
+        name: value
+        for name, value in page.context["form"].initial.items()
+        if value not in (None, False, [], "")
+    }
+    kept = [one.id for one in questions.of(event)]
+    for n, one in enumerate(questions.of(event)):
+        form |= {f"question{n}-id": one.id, f"question{n}-text": one.text, f"question{n}-kind": one.kind}
+        form |= {f"question{n}-options": "\n".join(one.options)}
+    new = f"question{len(kept)}-options"
+
+    for typed, said in (
+        ({"question0-text": ""}, "Tick below that this question goes"),
+        ({new: "Mild\nHot"}, "Write the question, or empty the rest of it."),
+    ):
+        refused = client.post(url, form | typed)
+        assert refused.status_code == 422 and said in refused.content.decode()
+        event.refresh_from_db()
+        assert [one.id for one in questions.of(event)] == kept, "nothing is lost"
+
+    assert client.post(url, form | {"question0-is_dropped": "on"}).status_code == 302
+    event.refresh_from_db()
+    assert [one.id for one in questions.of(event)] == kept[1:]
+
+
 def test_the_api_asks_and_answers(host: Any) -> None:
     client = Client(headers={"Authorization": f"Bearer {issue_token(host, 't')}"})
     event = make_event(host=host, starts_at=times.now() + timedelta(days=10))

@@ -382,6 +382,18 @@ def test_the_host_writes_them_in_the_editor() -> None:
     assert "Each kind of ticket needs a name of its own." in refused.content.decode()
 
 
+def test_places_without_a_name_are_no_kind_of_ticket_and_said_so() -> None:
+    event = typed()
+    client, url = make_client(event.host), f"{event.get_absolute_url()}edit/"
+    initial = client.get(url).context["form"].initial
+    data = {name: value for name, value in initial.items() if value not in (None, False, [], "")}
+    refused = client.post(url, data | {"ticket0-id": "a", "ticket0-name": "Adult", "ticket1-capacity": "7"})
+    assert refused.status_code == 422
+    page = refused.content.decode()
+    assert "Say what this kind of ticket is called" in page and 'value="7"' in page
+    assert list(taken(event)) == list(taken(typed())), "nothing has changed"
+
+
 def test_a_program_reads_and_chooses_them() -> None:
     event = typed(visibility="public")
     client = make_client(make_member())
