@@ -14,7 +14,7 @@ from django.utils.translation import get_language
 
 from community import households, matching, members, texts
 from community.models import HouseholdAdult, Interest, Member
-from events import ages, cohosts, finding, inquiries, invited, seats, sharing, undoing
+from events import ages, cohosts, ending, finding, inquiries, invited, seats, sharing, undoing
 from events.access import NOBODY, standing_from, standings
 from events.forms import AskForm, GuestForm, LinkForm, PartyForm
 from events.models import Attendee, CoHost, Event, Inquiry, Invitation, PartnerDate, Registration
@@ -83,7 +83,6 @@ def event_shown(
         "leads": standing.leads,
         "partner_date": _partner_date(event) if standing.runs else None,
         "at_door": standing.at_door,
-        "call_off": undoing.open_for(event),
         "dates": _dates_of(reader, event),
         "now": clock.now(),
         "in_room": standing.in_room,
@@ -91,8 +90,17 @@ def event_shown(
     }
     is_open = event.state == Event.State.PUBLISHED and not event.is_over
     coming = reader if is_open and not mine and not key else None
-    context |= _forms(reader, coming, event, typed, there)
+    context |= _forms(reader, coming, event, typed, there) | _called_off(event, runs=standing.runs)
     return render(request, "events/event.html", context, status=status)
+
+
+def _called_off(event: Event, *, runs: bool) -> dict[str, Any]:
+    """What can be taken back of a call-off, and with how many dates together. At most three queries; none for what is on."""
+    call_off = undoing.open_for(event)
+    return {
+        "call_off": call_off,
+        "ended": len(ending.ended_together(event)) if call_off and runs else 0,
+    }
 
 
 def _partner_date(event: Event) -> PartnerDate | None:
@@ -130,7 +138,9 @@ def _interests(keys: str | None) -> list[Interest]:
 
 
 def _dates_of(reader: Member | None, event: Event) -> list[Event]:
-    """The strip of dates of a series: those still to come, this one among them. One query; none for a single event."""
+    """The strip of dates of a series: those still to come, without those that its rule no longer has. One query; none for
+    a single event.
+    """
     if event.series_id is None:
         return []
     return _dates(reader=reader and reader.pk, series=event.series_id, now=clock.now())
@@ -138,7 +148,8 @@ def _dates_of(reader: Member | None, event: Event) -> list[Event]:
 
 @prepared(reader=ID, series=ID, now=MOMENT)
 def _dates(*, reader: Any, series: Any, now: Any) -> QuerySet[Event]:
-    return Event.objects.visible_to(reader).filter(series=series).upcoming(now)[:STRIP]
+    there = Event.objects.visible_to(reader).filter(series=series, fell_away=False)
+    return there.upcoming(now)[:STRIP]
 
 
 @prepared(reader=ID, event=ID)

@@ -17,7 +17,7 @@ from community.forms import interest_choices
 from community.members import ADULT_AGE
 from community.models import Centre, Circle, Interest, Member, Place
 from events import rescheduling
-from events.forms import DEFAULT_ZONE, spoken_languages, town_named
+from events.forms import DEFAULT_ZONE, CallOffForm, spoken_languages, town_named
 from events.hosting import Plan, Recurrence
 from events.models import Event
 from events.models.details import Details
@@ -59,6 +59,25 @@ def before_field(label: Any, without: Any, *, zero: bool = False) -> BeforeField
     return BeforeField(
         label=label, required=False, coerce=int, empty_value=None, choices=(("", without), *start, *BEFORE)
     )
+
+
+class EndForm(CallOffForm):
+    """The same for a date of a meetup: it alone, or with all after it."""
+
+    scope = forms.ChoiceField(
+        label=gettext_lazy("What is called off?"),
+        choices=[
+            ("this", gettext_lazy("This date alone")),
+            ("following", gettext_lazy("This date and all after it: the meetup ends here")),
+        ],
+        initial="this",
+        required=False,
+        widget=forms.RadioSelect,
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.order_fields(["scope", "reason"])
 
 
 class EventForm(WhenForm):

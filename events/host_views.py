@@ -17,12 +17,12 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from community import members
 from community.models import Member
-from events import by_hand, hosting, rescheduling, series, series_views, undoing
-from events.access import event_for, may_run
+from events import by_hand, ending, hosting, rescheduling, series, series_views, undoing
+from events.access import event_for, may_run, may_run_series
 from events.forms import CallOffForm, today
-from events.host_forms import EventForm
+from events.host_forms import EndForm, EventForm
 from events.models import Event
-from events.preview import preview
+from events.preview import left_out, preview
 from events.views import member_of, put, renew
 from events.when_form import WhenForm
 from realtime import ids
@@ -126,17 +126,18 @@ def event_preview(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "POST"])
 def event_call_off(request: HttpRequest, pk: int) -> HttpResponse:
-    """Ask once, with the reason that everybody is told, then call it off."""
+    """Ask once, with the reason that everybody is told, then call it off; of a meetup, all after it too if so chosen."""
     member = member_of(request)
     event = _run_by(member, pk)
-    form = CallOffForm(request.POST or None)
+    later = ending.dates_after(event)
+    n = later.count() if event.series and may_run_series(member, event.series) else 0
+    form = EndForm(request.POST or None) if n else CallOffForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            hosting.call_off(member, pk, form.cleaned_data["reason"])
+            messages.success(request, _called_off(member, pk, form.cleaned_data))
         except ValidationError as refused:
             put(form, refused)
         else:
-            messages.success(request, _("It is called off. For ten minutes you can undo that here."))
             return redirect(event)
     people = sum(event.registrations.live().values_list("party_size", flat=True))
     status = 409 if request.method == "POST" else 200
@@ -145,9 +146,25 @@ def event_call_off(request: HttpRequest, pk: int) -> HttpResponse:
         "event": event,
         "form": form,
         "people": people,
+        "later": n,
+        "later_people": ending.people_at(later) if n else 0,
         "unreachable": by_hand.unreachable_at([event]),
     }
     return render(request, "events/call_off.html", context, status=status)
+
+
+def _called_off(member: Member, pk: int, said: dict[str, Any]) -> str:
+    """Call off what was chosen; what to tell the host."""
+    if said.get("scope") == "following":
+        n = len(ending.end_from(member, pk, said["reason"]))
+        text = ngettext(
+            "%(n)d date is called off, and no more are planned. For ten minutes you can undo that here.",
+            "%(n)d dates are called off, and no more are planned. For ten minutes you can undo that here.",
+            n,
+        )
+        return text % {"n": n}
+    hosting.call_off(member, pk, said["reason"])
+    return _("It is called off. For ten minutes you can undo that here.")
 
 
 @login_required
@@ -158,7 +175,10 @@ def event_restore(request: HttpRequest, pk: int) -> HttpResponse:
     event = _run_by(member, pk)
     if request.method == "POST":
         try:
-            undoing.restore(member, pk)
+            if "all" in request.POST:
+                ending.go_on(member, pk)
+            else:
+                undoing.restore(member, pk)
         except ValidationError as refused:
             messages.error(request, refused.messages[0])
         else:
@@ -244,6 +264,8 @@ def _dates(form: WhenForm, host: Member, of: str = "") -> dict[str, Any]:
         "all_day": said["all_day"],
         "repeats": form.repeats,
         "left_out": said["leave_out"],
+        "holidays": left_out(form.rule_to_tick(), found, more=more),
+        "rare_day": form.rare_day,
         "rule": form.rule_form(),
     }
 

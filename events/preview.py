@@ -13,6 +13,8 @@ from events.holidays import COUNTRY_NAMES, holiday_on
 from events.models import Event
 from events.series import Occurrence, Rule, must_be_near, occurrences
 
+LEFT_OUT = 20  # holidays named beside the dates, at most
+
 
 def preview(
     rule: Rule, limit: int = 10, *, host: Member | None = None, besides: int | None = None
@@ -38,6 +40,20 @@ def preview(
         )
         before = one
     return noted, more
+
+
+def left_out(rule: Rule, shown: Sequence[Occurrence], *, more: bool) -> list[tuple[date, str]]:
+    """The days among the shown dates, or after them unless there are `more`, on which it would be if they were no public
+    holidays, and what they are called. No query.
+    """
+    if not rule.skip_holidays:
+        return []
+    there = {one.written for one in shown}
+    last = shown[-1].written if shown and more else None
+    whole = occurrences(replace(rule, skip_holidays=()), len(shown) + LEFT_OUT, until=last)
+    days = [one.starts_at.date() for one in whole if one.written not in there]
+    called = [(day, [holiday_on(day, country) for country in rule.skip_holidays]) for day in days]
+    return [(day, next(filter(None, names))) for day, names in called if any(names)]
 
 
 def _clock_notes(one: Occurrence, before: Occurrence | None) -> list[str]:

@@ -212,7 +212,7 @@ def _change_many(
 ) -> list[Affected]:
     pivot = _pivot(meetup, which) if which.scope == "following" or which.occurrence else _next(meetup)
     if which.scope == "following":
-        meetup = _split(meetup, pivot)
+        meetup = split(meetup, pivot)
     if which.scope == "all":
         pivot = _next(meetup) if pivot.starts_at is None or pivot.starts_at <= clock.now() else pivot
     move = _move_of(pivot, changes)
@@ -347,8 +347,8 @@ def _come_back(meetup: Series, wanted: Mapping[str, Occurrence]) -> list[Affecte
     return found
 
 
-def _split(meetup: Series, pivot: Event) -> Series:
-    """A series of its own from `pivot` on; the old one ends before it. Nothing to split before the first date."""
+def split(meetup: Series, pivot: Event) -> Series:
+    """A series of its own from `pivot` on; the old one ends before it. Nothing to split before the first date. Series locked."""
     if not meetup.occurrences.filter(starts_at__lt=pivot.starts_at).exists():
         return meetup
     at = datetime.fromisoformat(pivot.original_start)

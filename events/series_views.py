@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from community.models import Member
 from events import by_hand, rescheduling
 from events.forms import CallOffForm
 from events.host_forms import EventForm
+from events.hosting import Plan
 from events.models import Event
 from events.rescheduling import Affected, Which
 from events.views import put
@@ -70,8 +72,7 @@ def change(request: HttpRequest, member: Member, event: Event, form: EventForm) 
                 raise
             put(reason, refused)
         else:
-            text = ngettext("%(n)d date is changed.", "%(n)d dates are changed.", len(done))
-            messages.success(request, text % {"n": len(done)})
+            messages.success(request, _said(done))
             return redirect(event)
     affected = tried(dry_run=True) if plan or recurrence else []
     if affected and all(one.change == "kept" for one in affected):
@@ -83,7 +84,7 @@ def change(request: HttpRequest, member: Member, event: Event, form: EventForm) 
     if not affected:
         messages.info(request, _("Nothing is different now, so nothing was changed and nobody was told."))
         return redirect(event)
-    facts = [form[SHOWN_AS.get(name, name)].label for name in (*plan, *recurrence)]
+    facts = [form[SHOWN_AS.get(name, name)].label for name in (*_shown(event, plan), *recurrence)]
     reason.fields["reason"].required = any(
         one.registrations and one.change == "called_off" for one in affected
     )
@@ -92,6 +93,40 @@ def change(request: HttpRequest, member: Member, event: Event, form: EventForm) 
     context |= _counts(affected) | {"typed": _typed(request)}
     context["unreachable"] = by_hand.unreachable_at([one.event for one in affected if _is_told(one)])
     return render(request, "events/series_change.html", context, status=status)
+
+
+def _said(done: Sequence[Affected]) -> str:
+    """What was done, kind by kind."""
+    kinds = Counter(one.change for one in done)
+    kept = sum(n for kind, n in kinds.items() if kind not in {"called_off", "added", "restored"})
+    told = [
+        (kept, ngettext("%(n)d date is changed.", "%(n)d dates are changed.", kept)),
+        (
+            kinds["called_off"],
+            ngettext("%(n)d date falls away.", "%(n)d dates fall away.", kinds["called_off"]),
+        ),
+        (kinds["added"], ngettext("%(n)d date is new.", "%(n)d dates are new.", kinds["added"])),
+        (kinds["restored"], ngettext("%(n)d date comes back.", "%(n)d dates come back.", kinds["restored"])),
+    ]
+    return " ".join(text % {"n": n} for n, text in told if n)
+
+
+def _shown(event: Event, plan: Plan) -> list[str]:
+    """The fields of a plan that somebody changed: an end that only goes along with its start is none, nor the other way round."""
+    names = list(plan)
+    if "starts_at" not in plan or "ends_at" not in plan or event.starts_at is None:
+        return names
+    start, end = event.local_start, event.local_end
+    if start and plan["starts_at"] == start.replace(tzinfo=None):
+        names.remove("starts_at")
+    elif (
+        start
+        and end
+        and plan["ends_at"]
+        and plan["ends_at"] - plan["starts_at"] == end.replace(tzinfo=None) - start.replace(tzinfo=None)
+    ):
+        names.remove("ends_at")
+    return names
 
 
 def _counts(affected: Sequence[Affected]) -> dict[str, Any]:

@@ -181,6 +181,16 @@ class WhenForm(RuleForm):
         """It is a meetup, not a single event."""
         return self.is_typed or self._chosen().repeat != "once" or bool(self.cleaned_data.get("extra"))
 
+    @property
+    def rare_day(self) -> int | None:
+        """The day of the month that it comes on, when not every month (or, on 29 February, not every year) has it."""
+        day: date = self.cleaned_data["day"]
+        if self.is_typed or day.day < 29:
+            return None
+        repeat = self._chosen().repeat
+        is_rare = repeat == "monthday" or (repeat == "yearly" and (day.month, day.day) == (2, 29))
+        return day.day if is_rare else None
+
     def start(self) -> datetime:
         """The first start, wall time."""
         said = self.cleaned_data

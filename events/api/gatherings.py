@@ -17,13 +17,14 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from community.models import Interest, Place
-from events import hosting, rescheduling, undoing
+from events import ending, hosting, rescheduling, undoing
 from events.access import event_for, series_for
 from events.api.answers import EventAnswer, PreviewAnswer, SeriesAnswer, SeriesChangeAnswer
 from events.api.shapes import (
     CancelIn,
     EventIn,
     PreviewIn,
+    RestoreIn,
     SeriesChangeIn,
     SeriesIn,
     at,
@@ -114,20 +115,27 @@ class EventCancel(APIView):
         """Everybody who registered is told `reason`. A second time changes nothing."""
         data = CancelIn(data=request.data)
         data.is_valid(raise_exception=True)
-        hosting.call_off(member_of(request), pk, data.validated_data.get("reason") or "")
+        reason = data.validated_data.get("reason") or ""
+        verb = ending.end_from if data.validated_data["scope"] == "following" else hosting.call_off
+        verb(member_of(request), pk, reason)
         return _event(request, pk)
 
 
 class EventRestore(APIView):
     """Taking a call-off back."""
 
-    @extend_schema(request=None, responses={200: EventAnswer}, operation_id="events_restore")
+    @extend_schema(
+        parameters=[RestoreIn], request=None, responses={200: EventAnswer}, operation_id="events_restore"
+    )
     def post(self, request: Request, pk: int) -> Response:
         """Within ten minutes: the event and everybody's places are as they were. A second time changes nothing.
 
         409: closed (it is not called off), too_late.
         """
-        undoing.restore(member_of(request), pk)
+        data = RestoreIn(data=request.query_params)
+        data.is_valid(raise_exception=True)
+        verb = ending.go_on if data.validated_data["scope"] == "following" else undoing.restore
+        verb(member_of(request), pk)
         return _event(request, pk)
 
 

@@ -271,10 +271,20 @@ def centre_named(name: str) -> Centre:
     return found
 
 
+ENDS = ("this", "following")
+
+
 class CancelIn(serializers.Serializer[Any]):
-    """Why it is called off."""
+    """Why it is called off; of a meetup, `following` ends it: this date and all after it."""
 
     reason = fields.Text(max_length=500, required=False, allow_blank=True, allow_null=True)
+    scope = serializers.ChoiceField(choices=ENDS, default="this")
+
+
+class RestoreIn(serializers.Serializer[Any]):
+    """What comes back: this event, or with `following` all dates that were called off together with it."""
+
+    scope = serializers.ChoiceField(choices=ENDS, default="this")
 
 
 class RuleIn(serializers.Serializer[Any]):

@@ -276,6 +276,8 @@ SPECTACULAR_SETTINGS = {
     "ENFORCE_NON_BLANK_FIELDS": True,
     "ENUM_NAME_OVERRIDES": {
         "ChannelEnum": "realtime.bell.CHANNELS",
+        "EndScopeEnum": "events.api.shapes.ENDS",
+        "ScopeEnum": "events.rescheduling.SCOPES",
         "EventStateEnum": "events.models.Event.State",
         "InvitationStatusEnum": "events.inviting.STATES",
         "QuestionKindEnum": "events.questions.KINDS",

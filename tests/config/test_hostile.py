@@ -59,7 +59,7 @@ from events.forms import (
     PartyForm,
     SearchForm,
 )
-from events.host_forms import EventForm
+from events.host_forms import EndForm, EventForm
 from events.invitation_views import InvitationForm
 from events.question_forms import AnswersForm, QuestionRow
 from events.ticket_forms import TypeRow
@@ -244,6 +244,7 @@ def form_makers(region: Region) -> dict[type, Any]:
             ChildForm,
             CircleForm,
             CallOffForm,
+            EndForm,
             AnswerForm,
             AskForm,
             CoHostForm,

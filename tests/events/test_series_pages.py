@@ -170,6 +170,46 @@ def test_the_preview_marks_clocks_holidays_and_other_events_but_not_the_meetups_
     )
 
 
+def test_the_preview_says_which_holidays_it_leaves_out_and_that_some_months_have_no_such_day(
+    client: Client, host: Any
+) -> None:
+    typed = TYPED | {"day": "2027-03-15", "skip_holidays": ["BE"], "count": "4"}
+    part = client.get("/events/preview/", typed)
+    assert [one.name[:10] for one in part.context["dates"]["found"]] == [
+        "2027-03-15",
+        "2027-03-22",
+        "2027-04-05",
+    ]
+    assert "Left out, being public holidays: Monday, 29 March 2027 (Easter Monday)" in " ".join(
+        part.text.split()
+    )
+    for day, repeat, said in (
+        ("2027-03-31", "monthday", "When there is no day 31, there is no date."),
+        ("2028-02-29", "yearly", "When there is no day 29, there is no date."),
+        ("2027-03-28", "monthday", ""),
+        ("2027-03-31", "weekly", ""),
+    ):
+        page = client.get("/events/preview/", TYPED | {"day": day, "repeat": repeat}).text
+        assert said in page and ("there is no date" in page) == bool(said)
+    much = client.get(
+        "/events/preview/", TYPED | {"day": "2027-03-15", "skip_holidays": ["BE"], "count": "400"}
+    )
+    assert "Pentecost Monday" in much.text and "Christmas" not in much.text, (
+        "what is beyond the dates in sight is not named"
+    )
+
+
+def test_what_is_said_to_become_different_is_what_was_typed(client: Client, host: Any) -> None:
+    first = rows(meetup(host))[0]
+    for typed, facts in (
+        ({"starts": "18:00", "ends": "21:00"}, ["Begins"]),
+        ({"ends": "23:00"}, ["Ends"]),
+        ({"starts": "18:00"}, ["Begins", "Ends"]),
+    ):
+        shown = client.post(f"/events/{first.public_id}/edit/", editor(client, first, scope="all", **typed))
+        assert shown.context["facts"] == facts
+
+
 @pytest.mark.parametrize("repeat", rhythm.RHYTHMS)
 @pytest.mark.parametrize("day", [date(2027, 3, 9), date(2027, 3, 30), date(2028, 2, 29)])
 @pytest.mark.parametrize("end", [{}, {"count": 7}, {"until": date(2028, 1, 4)}])
@@ -305,7 +345,14 @@ def test_a_new_rule_on_the_page_asks_why_where_somebody_registered_and_tells_the
     assert "Its places are given back." in shown.text and shown.context["form"]["reason"].field.required
     assert silent.status_code == 422 and "Say why" in silent.text
     assert starts(found)[1] == "03-16 19:00" and not Mail.objects.filter(kind="event_called_off").exists()
-    assert saved(client, first, sent, reason="The hall is ours every other week only.").status_code == 302
+    done = client.post(
+        f"/events/{first.public_id}/edit/",
+        sent | {"sure": "1", "reason": "The hall is ours every other week only."},
+        follow=True,
+    )
+    assert "3 dates are changed. 3 dates fall away. 3 dates are new." in done.text
+    strip = done.text.partition("It comes again")[2].partition("</ul>")[0]
+    assert strip.count("<li") == 6 and "is-off" not in strip, "what fell away is not offered any more"
     assert starts(found)[:3] == ["03-09 20:00", "03-23 20:00", "04-06 20:00"]
     told = {mail.to: mail for mail in Mail.objects.exclude(kind="event_registered")}
     assert {to: mail.kind for to, mail in told.items()} == {
