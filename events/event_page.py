@@ -19,7 +19,7 @@ from events.access import NOBODY, standing_from, standings
 from events.forms import AskForm, GuestForm, LinkForm, PartyForm
 from events.models import Attendee, CoHost, Event, Inquiry, Invitation, PartnerDate, Registration
 from realtime import clock
-from realtime.prepared import ID, MOMENT, prepared
+from realtime.prepared import ID, IDS, MOMENT, prepared
 
 STRIP = 8  # dates of a series shown under its title
 
@@ -27,10 +27,28 @@ type Typed = PartyForm | GuestForm | LinkForm | AskForm
 
 
 def party_form(member: Member, event: Event, data: Any = None, *, is_alone: bool = False) -> PartyForm:
-    """The form of the member's party, their household chosen as it usually comes. Two queries; none for who lives alone."""
+    """The form of the member's party, their household chosen as it usually comes, but for who comes with somebody already:
+    they are only named. Three queries; none for who lives alone.
+    """
     adults, children = ([], []) if is_alone else households.live_with(member)
+    there = list[str]()
+    if data is None and (adults or children):
+        ids = [one.pk for one in adults], [one.pk for one in children]
+        taken = {pk for row in _taken(event=event.pk, members=ids[0], children=ids[1]) for pk in row}
+        there = [str(one) for one in (*adults, *children) if one.pk in taken]
+        adults = [one for one in adults if one.pk not in taken]
+        children = [one for one in children if one.pk not in taken]
     initial = PartyForm.initial_for(event, adults, children)
-    return PartyForm(data, initial=initial, member=member, adults=adults, children=children, event=event)
+    form = PartyForm(data, initial=initial, member=member, adults=adults, children=children, event=event)
+    form.there = there
+    return form
+
+
+@prepared(event=ID, members=IDS, children=IDS)
+def _taken(*, event: Any, members: Any, children: Any) -> QuerySet[Attendee, tuple[int | None, int | None]]:
+    """Who of these is in a party of the event, by id."""
+    rows = Attendee.objects.filter(Q(member__among=members) | Q(child__among=children))
+    return rows.filter(event=event, is_live=True).values_list("member", "child")
 
 
 def event_shown(

@@ -243,7 +243,7 @@ class PartyForm(TicketsForm):
         self, *args: Any, member: Member, adults: Sequence[Member], children: Sequence[Child], **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.member = member
+        self.member, self.there = member, list[str]()  # of the household, who comes with somebody else
         coming = {*(self.initial.get("children") or ())}
         old = {child.pk: self._age(child) for child in children}
         self.left_out = [

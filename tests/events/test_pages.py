@@ -217,7 +217,7 @@ def test_an_event_page_asks_for_each_thing_that_is_there_and_for_no_other(
     client.force_login(ana)
     Interest.everything()  # read once in the life of a process
 
-    with django_assert_num_queries(12):
+    with django_assert_num_queries(13):
         page = client.get(event.get_absolute_url()).context
 
     assert [one.slug for one in page["interests"]] == ["chess"]
@@ -253,6 +253,26 @@ def test_the_event_page_has_everything_to_decide_and_the_household_ready(client:
         assert text in page.text, text
     assert "<script>x" not in page.text
     assert page.text.count("checked") == 3 and "We are coming" in page.text
+
+
+def test_who_comes_with_somebody_already_is_named_and_not_offered_again(client: Client) -> None:
+    ana, ben = signed_in(client), make_member(display_name="Ben")
+    noa = make_child(home := make_household(ana, ben), nickname="Noa")
+    make_child(home, nickname="Tom", birth_year=clock.now().year - 2)
+    event = make_event(for_families=True, waiting_list="fit")
+    register(ben, event.pk, [Person(), Person(child_id=noa.pk)])
+
+    page = client.get(event.get_absolute_url())
+
+    assert "Ben, Noa are coming already." in page.text
+    form = page.context["form"]
+    assert "adults" not in form.fields and [label for _pk, label in form.fields["children"].choices] == [
+        "Tom (2)"
+    ]
+    clash = client.post(f"{event.get_absolute_url()}register/", {"me": "on", "children": [noa.pk]})
+    assert clash.status_code == 409 and "already registered" in clash.text, (
+        "a form that is older than their party"
+    )
 
 
 def test_where_families_are_not_meant_only_the_reader_is_ticked(client: Client) -> None:
