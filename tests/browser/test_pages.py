@@ -141,6 +141,17 @@ def test_events_are_found_and_joined_without_script(visit: Visit):
     assert page.locator(".ticket__code svg").count() == 1
 
 
+def test_the_address_of_ones_calendar_is_copied_by_a_tap(visit: Visit):
+    visitor = visit()
+    visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    visitor.sign_in("member")
+    page = visitor.goto("/events/mine/")
+    address = page.get_by_label("Address of my calendar")
+    page.get_by_role("button", name="Copy").click()
+    page.get_by_role("button", name="Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == address.input_value()
+
+
 def test_what_needs_script_says_so(visit: Visit):
     visitor = visit(javascript=False)
     visitor.sign_in("host")

@@ -91,6 +91,16 @@ function asksBeforeLosing(form) {
   });
 }
 
+// What is only to be carried elsewhere is copied by a tap.
+function copies(button) {
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(button.parentElement.querySelector("input").value);
+    button.textContent = button.dataset.copied;
+  });
+  button.hidden = false;
+}
+
+if (navigator.clipboard) for (const button of document.querySelectorAll("[data-copy]")) copies(button);
 for (const form of document.querySelectorAll("form[data-unsent]")) asksBeforeLosing(form);
 for (const box of document.querySelectorAll("[data-theme-switch]")) themeSwitch(box);
 for (const notice of document.querySelectorAll("[data-offline]")) offlineNotice(notice);
