@@ -103,7 +103,7 @@ class TicketsForm(AnswersForm):
             del self.fields["guests"]
         for one in self.types:
             self.fields[f"guests_{one.id}"] = forms.CharField(
-                label=f"{self.guests_label}: {one.name}",
+                label=_("%(label)s: %(name)s") % {"label": self.guests_label, "name": one.name},
                 required=False,
                 max_length=ALL_NAMES,
                 widget=forms.Textarea({"rows": 2}),

@@ -189,6 +189,14 @@ def test_only_the_first_of_a_french_month_is_an_ordinal():
         assert ui.day(date(2026, 12, 11)) == "vendredi 11 décembre 2026"
 
 
+@pytest.mark.parametrize(
+    ("language", "written"), [("en", "a: b"), ("de", "a: b"), ("fr", "a\N{NO-BREAK SPACE}: b")]
+)
+def test_a_colon_is_set_as_the_language_sets_it(language: str, written: str):
+    with translation.override(language):
+        assert shown("a{% colon %}b") == written
+
+
 def test_a_field_with_a_label_needs_no_placeholder():
     class Address(forms.Form):
         email = forms.CharField(widget=forms.TextInput({"placeholder": "Email address"}))

@@ -52,6 +52,12 @@ def icon(name: str, css: str = "") -> SafeString:
 
 
 @register.simple_tag
+def colon() -> str:
+    """A colon with a blank, as the page's language sets it: French has a space that does not break before it."""
+    return "\N{NO-BREAK SPACE}: " if (get_language() or "").startswith("fr") else ": "
+
+
+@register.simple_tag
 def mark(css: str = "") -> SafeString:
     """The mark: three overlapping rings. Decorative."""
     rings = '<circle cx="11" cy="11" r="7"/><circle cx="21" cy="11" r="7"/><circle cx="16" cy="20" r="7"/>'
