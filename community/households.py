@@ -89,8 +89,12 @@ def invitation_to(member: Member) -> HouseholdInvitation | None:
 
 @prepared(email=TEXT)
 def _first_to(*, email: Any) -> QuerySet[HouseholdInvitation]:
-    asked = HouseholdInvitation.objects.alias(low=Lower("email")).filter(low=email, state=OPEN)
-    return asked.select_related("inviter").order_by("pk")[:1]
+    return open_invitations(email).select_related("inviter").order_by("pk")[:1]
+
+
+def open_invitations(email: Any) -> QuerySet[HouseholdInvitation]:
+    """Those that nobody has answered yet, to an address in small letters. For a query."""
+    return HouseholdInvitation.objects.alias(low=Lower("email")).filter(low=email, state=OPEN)
 
 
 def invitation_by(member: Member) -> HouseholdInvitation | None:

@@ -34,6 +34,7 @@ from realtime.models import Mail
 AT_MOST = 500  # of one event
 A_DAY = 500  # by one host, whatever the event
 STATES = ("open", "coming", "waiting", "declined", "withdrawn")
+TO_THINK = timedelta(days=1)
 PAST = timedelta(days=365)  # so long one may ask again who came
 Via = Invitation.Via
 
@@ -49,8 +50,9 @@ class Asked:
 
     @property
     def may_be_asked_again(self) -> bool:
-        """They have not answered, and were asked only once so far."""
-        return self.status == "open" and self.row.again_at is None
+        """They have not answered, were asked only once so far, and had a day to think."""
+        is_new = self.row.invited_at > clock.now() - TO_THINK
+        return self.status == "open" and self.row.again_at is None and not is_new
 
 
 @transaction.atomic
@@ -147,7 +149,7 @@ def restore(member: Member, invitation_id: int) -> Event:
 
 @transaction.atomic
 def ask_again(member: Member, event_id: int) -> int:
-    """Once more a mail to who has not answered, once each; how many. Again: nobody.
+    """Once more a mail to who has not answered within a day, once each; how many. Again: nobody.
 
     Raises Event.DoesNotExist, PermissionDenied, ValidationError closed.
     """

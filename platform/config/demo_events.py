@@ -8,7 +8,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from config.demo_people import content
 from config.demo_region import ZONE, Region
-from events import hosting, registration
+from events import hosting, invited, inviting, questions, registration
 from events.models import Attendee, Claim, DoorHelper, Event, Gate, Pool, Registration, Scan, Series
 from events.party import Person
 
@@ -60,6 +60,7 @@ def _plan(region: Region, row: dict[str, Any]) -> hosting.Plan:
         "childcare": row["childcare"],
         "is_free": row["free"],
         "price_note": row["price_note"] or {},
+        "questions": questions.written(map(questions.of_row, row.get("questions", ()))),
     }
 
 
@@ -76,6 +77,10 @@ def _single(region: Region, row: dict[str, Any]) -> None:
         _came(region, event, row["registrations"], set(row.get("attended", [])))
         return
     _register(region, event, row["registrations"])
+    if row.get("invited"):
+        addresses = "\n".join(region.members[key].email for key in row["invited"])
+        inviting.invite_addresses(event.host, event.pk, addresses)
+        invited.send_due()
     if row.get("cancelled"):
         hosting.call_off(region.members[row["host"]], event.pk, row["cancelled"])
 

@@ -1,12 +1,12 @@
 """Pages that draw from several floors: Today, the front page, the demo's door, and what every page carries."""
 
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.auth import login
-from django.db.models import QuerySet
+from django.db.models import Exists, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.templatetags.static import static
@@ -21,16 +21,17 @@ from community.models.places import towns_within
 from community.privacy import GRACE
 from community.views import circle_context
 from config.demo_people import demo_people
-from events import finding
+from events import finding, invited
 from events.finding import Wanted
 from events.models import Event, Registration
 from events.models.event import not_over
 from realtime import clock, conversations
 from realtime.models import Mail
-from realtime.prepared import ID, MOMENT, prepared
+from realtime.prepared import ID, MOMENT, TEXT, prepared
 
 VENDOR = settings.ROOT / "platform/config/static/vendor"
 YEAR_S = 365 * 86_400
+INVITED = 3  # invitations in sight on Today
 
 # Whom people turn to when we do not help: by country, names in their own language.
 AUTHORITIES = [
@@ -109,12 +110,13 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 def today(request: HttpRequest, member: Member) -> HttpResponse:
-    """What is next (its ticket one tap away), what is unread, one open task, one suggestion."""
+    """What is next (its ticket one tap away), what one is invited to, what is unread, one open task, one suggestion."""
     now = clock.now()
     upcoming = _coming(member=member.pk, now=now)
     unread = conversations.unread_of(member)
     hosting = _hosting(member=member.pk, now=now)
     finding.with_pools(hosting)
+    asked = _asked(member=member.pk, email=member.email.lower(), now=now)[0]
     context = {
         "nav": "today",
         "now": now,
@@ -123,11 +125,23 @@ def today(request: HttpRequest, member: Member) -> HttpResponse:
         "hosting": hosting,
         "rooms": unread[:5],
         "unread_total": sum(row.named if row.muted else row.unread for row in unread),
-        "invitation": households.invitation_to(member),
+        "invitation": households.invitation_to(member) if asked["is_asked"] else None,
+        "invited": invited.open_to(member, now)[:INVITED] if asked["is_invited"] else [],
         "suggested_circle": matching.suggested_circle(member),
         "suggested_event": matching_event(member) if not upcoming else None,
     }
     return render(request, "site/today.html", context)
+
+
+@prepared(member=ID, email=TEXT, now=MOMENT)
+def _asked(*, member: Any, email: Any, now: Any) -> QuerySet[Member, dict[str, Any]]:
+    """Whether somebody waits for the member's answer, so that only this is asked for."""
+    found: dict[str, Any] = {
+        "is_asked": Exists(households.open_invitations(email)),
+        "is_invited": Exists(invited.open_to(member, now)),
+    }
+    rows = Member.objects.filter(pk=member).annotate(**found).values(*found)
+    return cast("QuerySet[Member, dict[str, Any]]", rows)
 
 
 @prepared(member=ID, now=MOMENT)

@@ -8,6 +8,8 @@ from django.test import Client
 
 from community import circles, households
 from community.models.places import towns_within
+from events import invited, inviting
+from events.models import Invitation
 from events.registration import Person, register
 from realtime import chat, clock
 from tests.factories import make_circle, make_event, make_host, make_interest, make_member, make_place
@@ -55,6 +57,20 @@ def test_somebody_without_plans_sees_what_is_near_and_what_to_answer():
     assert page.context["suggested_event"] == event
     assert "Soup for all" in page.content.decode()
     assert page.context["invitation"].inviter == partner
+
+
+def test_what_one_is_invited_to_stands_on_today_until_it_is_answered():
+    member, event = make_member(), make_event(title="Soup for friends", visibility="invited")
+    inviting.invite_addresses(event.host, event.pk, member.email)
+    invited.send_due()
+    client = signed_in(member)
+    page = client.get("/").content.decode()
+    assert "I am invited to" in page and "Soup for friends" in page
+    assert "Soup for friends" not in signed_in(make_member()).get("/").content.decode()
+
+    invited.decline(Invitation.objects.get())
+
+    assert "I am invited to" not in client.get("/").content.decode()
 
 
 def test_who_is_signed_out_sees_the_front_page():

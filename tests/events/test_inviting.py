@@ -9,6 +9,7 @@ import pytest
 from allauth.account.models import EmailAddress
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connection
+from django.db.models import F
 from django.test import Client
 
 from community import privacy
@@ -52,6 +53,11 @@ def ask(event: Event, *emails: str) -> int:
     n = inviting.invite_addresses(event.host, event.pk, "\n".join(emails))
     invited.send_due()
     return n
+
+
+def a_day_later(event: Event) -> None:
+    """They were asked a day ago."""
+    event.invitations.update(invited_at=F("invited_at") - inviting.TO_THINK)
 
 
 def statuses(event: Event, reader: Member | None = None) -> dict[str, str]:
@@ -267,6 +273,7 @@ def test_who_blocked_the_host_hears_nothing_and_the_host_learns_nothing() -> Non
     event, member = make_invited(), make_member()
     blocks.block(member, event.host.pk)
     assert ask(event, member.email, "nobody@example.org") == 2
+    a_day_later(event)
     assert inviting.ask_again(event.host, event.pk) == 2
     invited.send_due()
     assert mails("event_invited", "event_invited_again") == ["nobody@example.org"] * 2
@@ -301,6 +308,7 @@ def test_no_thank_you_is_one_button_and_no_more_mails(client: Client) -> None:
     assert statuses(event) == {"bo@example.org": "open"}  # looking is not answering
     assert client.post(path, {"key": key, "do": "decline"}).status_code == 200
     assert statuses(event) == {"bo@example.org": "declined"}
+    a_day_later(event)
     assert inviting.ask_again(event.host, event.pk) == 0
     assert ask(event, "bo@example.org") == 0
     assert mails("event_invited", "event_invited_again") == ["bo@example.org"]
@@ -346,6 +354,8 @@ def test_who_has_not_answered_is_asked_once_more_and_only_once() -> None:
     ask(event, member.email, "bo@example.org", "ida@example.org")
     register(member, event.pk, [ME])
     invited.decline(Invitation.objects.get(email="ida@example.org"))
+    assert inviting.ask_again(event.host, event.pk) == 0, "they were asked a moment ago"
+    a_day_later(event)
     assert [inviting.ask_again(event.host, event.pk) for _turn in range(2)] == [1, 0]
     for _turn in range(2):
         invited.send_due()
@@ -558,6 +568,7 @@ def test_programs_invite_see_what_came_of_it_and_answer() -> None:
         "bo@example.org": "open",
     }
     assert all(one["member"] is None for one in found.values())  # nobody learns that there is an account
+    a_day_later(event)
     assert host.post(f"{path}again/").json() == {"asked": 1}
     assert host.delete(f"/api/v1/invitations/{found['bo@example.org']['id']}/").status_code == 204
     assert guest.delete(f"/api/v1/invitations/{mine}/").status_code == 404

@@ -170,6 +170,7 @@ def asked_to_come() -> None:
     event = make_event(visibility="invited")
     inviting.invite_addresses(event.host, event.pk, "bo@example.org")
     invited.send_due()
+    event.invitations.update(invited_at=now() - inviting.TO_THINK)
     inviting.ask_again(event.host, event.pk)
     invited.send_due()
 
