@@ -103,6 +103,9 @@ def _add(row: Registration, people: list[Person], *, wait: bool) -> Registration
     """Give the party of a locked event its places, or its place in the line."""
     event, owner = row.event, row.member
     if owner is not None:
+        if event.registrations.live().filter(member=owner).exists():
+            text = _("%(name)s is already registered for this event.") % {"name": owner}
+            raise ValidationError(text, code="already_registered")
         people[0] = replace(people[0], name=str(owner), member_id=owner.pk)
         must_be_free(event, owner, people)
     else:

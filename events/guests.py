@@ -35,11 +35,13 @@ from events.registration import (
     must_take_place,
     no_room,
     reseat,
+    stay_away,
 )
 from events.seats import people_waiting
 from events.telling import GUEST, announce, ask_host, tell, whose
 from events.waiting import each_of, is_behind, leave_offer, move_up, must_fit_one_day, next_in, take_offer
 from realtime import clock
+from realtime.ids import new_id
 from realtime.models import Mail, MailedKey
 
 HOLDS = timedelta(minutes=15)  # so long an address may take to say that it is theirs
@@ -64,7 +66,8 @@ def ask(
 
     The places are held for `HOLDS`, as long as no more than one in `SHARE` are so; beyond that they are taken with the
     confirmation. Raises Event.DoesNotExist (also where it is not for everybody), ValidationError closed, too_late, full,
-    too_fast, or with errors of `party`. Whatever the address is, the answer is the same. Asked twice, it is one party.
+    too_fast, or with errors of `party`. Whatever the address is, the answer is the same. Asked twice, it is one party: until
+    it is confirmed as it was asked for last, then as it is.
     """
     event = event_for(None, event_id, lock=True)
     people, fits = _checked(event, guest, others, given, ticket)
@@ -76,13 +79,35 @@ def ask(
     if _has_enough(email):
         return
     again = f":{clock.now():%Y%m%d%H%M%S%f}"
-    known = event.registrations.live().filter(guest_email=email).first()
-    if known is not None:
+    known = party_of(event, email)
+    if known is not None and known.state != State.UNCONFIRMED:
         _send_again(event, known, again)
         return
-    row = _written(event, guest, people, given, fits=fits)
+    row = (
+        _written_anew(event, known, guest, others, given, ticket)
+        if known
+        else _written(event, guest, people, given, fits=fits)
+    )
     tell(row, "guest_confirm", calendar="", again=again)
+    if known is not None:
+        move_up(event)
     announce(event)
+
+
+def party_of(event: Event, email: str) -> Registration | None:
+    """The live party in the name of who has this address, be it a guest's or a member's. One query."""
+    theirs = Q(guest_email=email) | Q(member__email__iexact=email, member__is_active=True)
+    return event.registrations.live().select_related("member").filter(theirs).first()
+
+
+def _written_anew(
+    event: Event, known: Registration, guest: Guest, others: Sequence[str | Person], given: Given, ticket: str
+) -> Registration:
+    """The party as it was asked for last, in place of one that nobody confirmed: the same links open it. Event locked."""
+    known.event, pk = event, known.pk
+    _forget(known)
+    people, fits = _checked(event, guest, others, given, ticket)
+    return _written(event, guest, people, given, fits=fits, pk=pk)
 
 
 def come(
@@ -97,10 +122,12 @@ def come(
 
     Who has a party there gets it as it is. Raises ValidationError as `ask` and `confirm`, but not too_fast.
     """
-    row = event.registrations.live().filter(guest_email=guest.email).first()
+    row = party_of(event, guest.email)
     if row is None:
         people, fits = _checked(event, guest, others, given, ticket)
         row = _written(event, guest, people, given, fits=fits)
+    elif row.state == State.UNCONFIRMED:
+        row = _written_anew(event, row, guest, others, given, ticket)
     row.event = event
     return _confirmed(row) if row.state == State.UNCONFIRMED else row
 
@@ -121,11 +148,12 @@ def _checked(
 
 
 def _written(
-    event: Event, guest: Guest, people: Sequence[Person], given: Given, *, fits: bool
+    event: Event, guest: Guest, people: Sequence[Person], given: Given, *, fits: bool, pk: int | None = None
 ) -> Registration:
-    """The party as it is before its address is confirmed: where it fits it holds places, if there are some to hold."""
+    """The party as it is before its address is confirmed, with this id: where it fits it holds places, if there are some to hold."""
     n, needed, left = len(people), pools.need(event, people), event.total.left if event.total else None
     row = Registration(
+        pk=pk or new_id(),
         event=event,
         guest_email=guest.email.strip().lower(),
         guest_name=people[0].name,
@@ -158,8 +186,7 @@ def send_again(event_id: int, email: str) -> None:
     address = email.strip().lower()
     if event.is_over or not address or _has_enough(address):
         return
-    theirs = Q(guest_email=address) | Q(member__email__iexact=address, member__is_active=True)
-    known = event.registrations.live().select_related("member").filter(theirs).first()
+    known = party_of(event, address)
     if known is not None:
         _send_again(event, known, f":{clock.now():%Y%m%d%H%M%S%f}")
 
@@ -200,6 +227,7 @@ def _confirmed(row: Registration) -> Registration:
     """As `confirm`, of a party that is not confirmed yet. Event locked."""
     event = row.event
     must_take_place(event)
+    _must_not_come_already(row)
     needed, held = pools.need_of(row), row.has_places
     row.queued_at = None
     if event.by_approval and not held:
@@ -231,6 +259,19 @@ def _confirmed(row: Registration) -> Registration:
     return row
 
 
+def _must_not_come_already(row: Registration) -> None:
+    """Nobody comes twice: who has an account with this address and is in a party there already. At most three queries."""
+    owner = owner_of(row.guest_email)
+    if owner is not None and (
+        row.event.registrations.live().filter(member=owner).exists()
+        or Attendee.objects.filter(event=row.event, member=owner, is_live=True).exists()
+    ):
+        text = _(
+            "You are already registered for this event. Sign in to see your ticket, and to change who comes."
+        )
+        raise ValidationError(text, code="already_registered")
+
+
 @transaction.atomic
 def change(
     registration_id: int,
@@ -257,6 +298,8 @@ def cancel(registration_id: int, secret: str) -> Registration:
         announce(row.event)
         return row
     if row.state in (State.CANCELLED, State.DECLINED, State.EXPIRED):
+        if row.state == State.CANCELLED:
+            stay_away(row)
         return row
     must_take_place(row.event)
     must_not_be_fixed(row)

@@ -9,13 +9,11 @@ from typing import Any, TypedDict, cast
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
-from django.db.models import Q
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from community import members
-from community.models import Centre, Circle, CircleMembership, Interest, Member, Place, Profile, Role
+from community.models import Centre, Circle, CircleMembership, Interest, Member, Place
 from events import (
     bells,
     calendars,
@@ -33,6 +31,7 @@ from events.access import event_for, may_lead, may_run
 from events.holidays import COUNTRIES
 from events.models import Event, Pool, Registration, Series
 from events.models.details import Details
+from events.owning import centre_for, must_own
 from events.telling import announce, tell
 from events.waiting import move_up
 from realtime import clock, rooms
@@ -294,6 +293,7 @@ def apply(event: Event, changes: Plan, member: Member) -> list[Change]:
     """Write `changes` on a locked event and tell who registered. Returns what was told."""
     before = _told(event)
     had_title, had_start = event.title, event.starts_at
+    must_own(member, event, changes)
     write(event, changes, member)
     if "centre" in changes and changes["centre"] is not None and changes["centre"].pk != event.centre_id:
         event.centre = centre_for(member, changes["centre"])
@@ -356,29 +356,6 @@ def strike(event: Event, reason: str, *, may_undo: bool = False) -> None:
     else:
         bells.take_back(event, *bells.OPEN)
     registration.release_all(event)
-
-
-def centre_for(host: Member, wanted: Centre | None) -> Centre:
-    """The centre that will own what `host` makes: `wanted` if it is theirs, else their home or the one they staff.
-
-    Raises PermissionDenied for who is no host, ValidationError when there is no such centre. Three queries.
-    """
-    if not members.is_host(host):
-        raise PermissionDenied(
-            _("Only hosts and centre staff can publish events. Ask your centre to become one.")
-        )
-    mine = Centre.objects.filter(
-        Q(pk__in=Profile.objects.filter(member=host).values("centre"))
-        | Q(pk__in=Role.objects.filter(member=host).values("centre"))
-    )
-    if wanted is not None:
-        if not mine.filter(pk=wanted.pk).exists():
-            raise ValidationError({"centre": _("You can only publish for your own centre.")})
-        return wanted
-    home = mine.filter(pk__in=Profile.objects.filter(member=host).values("centre")).first() or mine.first()
-    if home is None:
-        raise ValidationError({"centre": _("Choose your centre in your profile first.")})
-    return home
 
 
 def write(row: Details, plan: Mapping[str, Any] | Plan, host: Member) -> None:

@@ -12,6 +12,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
@@ -23,7 +24,7 @@ from events.access import event_for, invitation_for, may_run
 from events.addresses import MAX_TEXT
 from events.event_page import event_shown
 from events.forms import GuestForm
-from events.models import Event, Invitation
+from events.models import Event, Invitation, Registration
 from events.telling import guest_url
 from events.views import mailed_key, member_of, put, reader_of, signed_in, unlisted
 from realtime import ids
@@ -186,20 +187,32 @@ def invitation(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _answered(request: HttpRequest, row: Invitation, key: str) -> HttpResponse:
     do = request.POST.get("do") or request.GET.get("do")
+    said, party, status = request.POST.get("do", ""), None, 200
     if request.method == "POST" and do in {"decline", "stop", "allow"}:
-        {"decline": invited.decline, "stop": invited.stop, "allow": invited.allow}[do](row)
+        try:
+            {"decline": invited.decline, "stop": invited.stop, "allow": invited.allow}[do](row)
+        except ValidationError:
+            said, status = "", 409
     elif request.method == "POST" and do == "come" and key:
         return _come(request, row, key)
     elif do != "no":
         return _event_of(request, row, key)
+    if not said:
+        party = invited.party_of(row)
     context = {
         "nav": "events",
         "invitation": row,
         "event": row.event,
         "key": key,
-        "said": request.POST.get("do", ""),
+        "said": said,
+        "party_url": _party_url(party) if party else "",
     }
-    return render(request, "events/invitation.html", context)
+    return render(request, "events/invitation.html", context, status=status)
+
+
+def _party_url(party: Registration) -> str:
+    """Where who was invited sees and cancels what they have there. One query for a guest."""
+    return guest_url(party) if party.member_id is None else reverse("registration", args=[party.pk])
 
 
 def _event_of(request: HttpRequest, row: Invitation, key: str) -> HttpResponse:
@@ -207,6 +220,9 @@ def _event_of(request: HttpRequest, row: Invitation, key: str) -> HttpResponse:
     reader = reader_of(request)
     if reader is not None and Event.objects.visible_to(reader).filter(pk=row.event_id).exists():
         return redirect(row.event)
+    party = invited.party_of(row)
+    if party is not None:
+        return redirect(_party_url(party))
     return event_shown(request, row.event, typed=_guest_form(row), by_key=(row, key))
 
 
@@ -218,6 +234,12 @@ def _guest_form(row: Invitation, data: Any = None) -> GuestForm:
 
 def _come(request: HttpRequest, row: Invitation, key: str) -> HttpResponse:
     form, status = _guest_form(row, request.POST), 422
+    party = invited.party_of(row)
+    if party is not None:
+        messages.info(
+            request, _("You have registered already, so nothing was added. Here you can change who comes.")
+        )
+        return redirect(_party_url(party))
     if form.is_valid():
         said = form.cleaned_data
         language = (get_language() or "en")[:2]

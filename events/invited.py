@@ -190,16 +190,31 @@ def come(
     return guests.come(row.event, Guest(name, row.email, language), others, given, ticket)
 
 
+def party_of(row: Invitation) -> Registration | None:
+    """What who was invited has there by now: they come, ask or wait. At most three queries."""
+    member = person_of(row)
+    theirs = Q(member=member) if member else Q(guest_email=row.email)
+    live = row.event.registrations.live().exclude(state=Registration.State.UNCONFIRMED)
+    return live.filter(theirs).first()
+
+
 @transaction.atomic
 def decline(row: Invitation) -> None:
-    """No, thank you: they hear no more of this event. Coming after all stays open to them. Twice is once."""
+    """No, thank you: they hear no more of this event. Coming after all stays open to them. Twice is once.
+
+    Raises ValidationError closed for who comes or waits: that is cancelled, not declined.
+    """
+    if party_of(row) is not None:
+        text = _("You are registered for this event. If you cannot come, please cancel that.")
+        raise ValidationError(text, code="closed")
     _of_person(row).filter(declined_at=None).update(declined_at=clock.now(), mail_at=None)
 
 
 @transaction.atomic
 def stop(row: Invitation) -> None:
     """No, thank you, and the centre of this event invites them no more. Twice is once."""
-    decline(row)
+    if party_of(row) is None:
+        decline(row)
     member = person_of(row)
     whom = {"member": member} if member else {"email": row.email}
     InvitationStop.objects.get_or_create(centre=row.event.centre, **whom)

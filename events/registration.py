@@ -15,7 +15,7 @@ from django.utils.translation import ngettext
 from community.models import Member
 from events import bells, board, calendars, pools, questions, ticket_types
 from events.access import event_for, may_run, registration_for, registration_of_key
-from events.models import Attendee, Claim, Event, Pool, Registration
+from events.models import Attendee, Claim, EndedParty, Event, Pool, Registration
 from events.models.registration import SEATED, UNDECIDED
 from events.party import (
     Person,
@@ -209,6 +209,8 @@ def cancel(member: Member, registration_id: int, *, late: bool = False) -> Regis
     if not mine and not named.exists():
         raise PermissionDenied(_("Only who registered can cancel."))
     if registration.state not in (*SEATED, State.WAITING, State.REQUESTED):
+        if mine and registration.state == State.CANCELLED:
+            stay_away(registration)
         return registration
     if event.is_over:
         raise ValidationError(_("This event is over."), code="too_late")
@@ -221,6 +223,11 @@ def cancel(member: Member, registration_id: int, *, late: bool = False) -> Regis
     move_up(event)
     announce(event)
     return registration
+
+
+def stay_away(registration: Registration) -> None:
+    """A party that a call-off ended does not come back with it, should that be undone. Event locked. One query."""
+    EndedParty.objects.filter(registration=registration).update(state=State.CANCELLED)
 
 
 def end(registration: Registration) -> Registration:

@@ -18,6 +18,7 @@ from events import hosting, pools, rhythm, series
 from events.access import may_run, may_run_series, series_for
 from events.hosting import Change, Plan, Recurrence
 from events.models import CoHost, Event, Pool, Series
+from events.owning import centre_for, must_own
 from events.series import Occurrence, Rule
 from realtime import clock, rooms
 
@@ -220,6 +221,9 @@ def _change_many(
         "Plan", {name: value for name, value in changes.items() if name not in {"starts_at", "ends_at"}}
     )
     before = series.rule_of(meetup)
+    must_own(member, meetup, changes)
+    if (centre := changes.get("centre")) is not None and centre.pk != meetup.centre_id:
+        meetup.centre = centre_for(member, centre)
     hosting.write(meetup, details, member)
     hosting.link(meetup, details)
     _reschedule(meetup, move, pivot if which.scope == "following" else _next(meetup), recurrence)

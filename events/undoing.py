@@ -116,19 +116,22 @@ def restore(member: Member, event_id: int) -> Event:
 
 
 def _come_back(event: Event, ended: QuerySet[EndedParty]) -> list[Registration]:
-    """The parties as they were, in places, line and room. Event locked. Five queries, one more for each pool and batch."""
+    """The parties as they were, in places, line and room, but for those that said meanwhile that they do not come: these stay
+    cancelled. All of them. Event locked. Five queries, one more for each pool and batch.
+    """
     was = {one.registration_id: one for one in ended}
     seated: dict[int, list[Attendee]] = {}
     for attendee in Attendee.objects.filter(registration__in=was).select_related("member").order_by("slot"):
         if was[attendee.registration_id].slots >> attendee.slot & 1:
             seated.setdefault(attendee.registration_id, []).append(attendee)
-    Attendee.objects.filter(pk__in=[one.pk for party in seated.values() for one in party]).update(
-        is_live=True
-    )
-    taken, claims, rows = Counter[int](), [], []
     for one in was.values():
+        one.registration.event, one.registration.seated = event, seated.get(one.registration_id, [])
+    back = [one for one in was.values() if one.state != State.CANCELLED]
+    live = [attendee.pk for one in back for attendee in one.registration.seated]
+    Attendee.objects.filter(pk__in=live).update(is_live=True)
+    taken, claims, rows = Counter[int](), [], []
+    for one in back:
         row = one.registration
-        row.event, row.seated = event, seated.get(row.pk, [])
         row.state, row.min_serial = State(one.state), one.min_serial
         row.offer_expires_at = _fresh_term(row) if row.state == State.OFFERED else None
         row.version += 1
@@ -142,7 +145,7 @@ def _come_back(event: Event, ended: QuerySet[EndedParty]) -> list[Registration]:
     Claim.objects.bulk_create(claims, BATCH)
     fields = ["state", "min_serial", "offer_expires_at", "version", "changed_at"]
     Registration.objects.bulk_update(rows, fields, BATCH)
-    return rows
+    return [one.registration for one in was.values()]
 
 
 def _fresh_term(row: Registration) -> datetime:
@@ -167,7 +170,7 @@ def _say(call_off: CallOff, ended: QuerySet[EndedParty], rows: list[Registration
         row, person = claims[claim]
         told.setdefault(row.pk, set()).add(person)
     for row in rows:
-        if row.pk in told:
+        if row.pk in told and row.state != State.CANCELLED:
             tell(row, "event_restored", only=told[row.pk])
 
 

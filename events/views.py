@@ -193,6 +193,10 @@ def event_register(request: HttpRequest, pk: int) -> HttpResponse:
             )
         except ValidationError as refused:
             status = 409
+            if getattr(refused, "code", "") == "already_registered" and (
+                known := seats.mine_of(reader, [event]).get(pk)
+            ):
+                return _party_instead(request, known.pk, reader)
             put(form, refused)
         else:
             if made.state == Registration.State.REQUESTED:
@@ -205,6 +209,30 @@ def event_register(request: HttpRequest, pk: int) -> HttpResponse:
                 )
             return redirect("registration", made.pk)
     return event_shown(request, event, typed=form, status=status)
+
+
+def _party_instead(request: HttpRequest, pk: int, member: Member) -> HttpResponse:
+    """The page of the party that the member has there already, with what was typed for another: to be saved, or left."""
+    row = registration_for(member, pk)
+    text = _(
+        "You are registered already, so nothing was changed. Save the party below if it shall be as you chose now."
+    )
+    if not (row.member_id == member.pk and row.is_changeable):
+        messages.info(request, _("You are registered already, so nothing was changed."))
+        return redirect("registration", pk)
+    form = _party_form_of(member, row, request.POST)
+    form.add_error(None, text)
+    return registration_shown(request, row, form, status=409)
+
+
+def _party_form_of(member: Member, row: Registration, data: Any = None) -> PartyForm:
+    """The form of the member's own party as it is, or as it was typed (`data`). At most three queries."""
+    adults, children = households.live_with(member)
+    given = questions.given_by(row) if data is None else None
+    initial = PartyForm.initial_of(row)
+    return PartyForm(
+        data, initial=initial, member=member, adults=adults, children=children, event=row.event, given=given
+    )
 
 
 @login_required
@@ -261,17 +289,7 @@ def registration_page(request: HttpRequest, pk: int) -> HttpResponse:
     member = member_of(request)
     row = registration_for(member, pk)
     bells.seen(member, row.event_id)
-    form = None
-    if row.member_id == member.pk and row.is_changeable:
-        adults, children = households.live_with(member)
-        form = PartyForm(
-            initial=PartyForm.initial_of(row),
-            member=member,
-            adults=adults,
-            children=children,
-            event=row.event,
-            given=questions.given_by(row),
-        )
+    form = _party_form_of(member, row) if row.member_id == member.pk and row.is_changeable else None
     return registration_shown(request, row, form)
 
 
@@ -283,16 +301,7 @@ def registration_party(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect("registration", pk)
     member = member_of(request)
     row = registration_for(member, pk)
-    adults, children = households.live_with(member)
-    form = PartyForm(
-        request.POST,
-        initial=PartyForm.initial_of(row),
-        member=member,
-        adults=adults,
-        children=children,
-        event=row.event,
-    )
-    status = 422
+    form, status = _party_form_of(member, row, request.POST), 422
     if form.is_valid():
         try:
             said = form.cleaned_data
@@ -374,7 +383,10 @@ def _answer_by_key(request: HttpRequest, pk: int, key: str) -> HttpResponse:
         else:
             row, answer = waiting.offer_by_key(pk, key), None
     except (MailedKey.DoesNotExist, ValidationError):
-        return render(request, "events/offer_gone.html", {"nav": "events"}, status=404)
+        known = waiting.accepted_by_key(pk, key) if answer != "no" else None
+        if known is None:
+            return render(request, "events/offer_gone.html", {"nav": "events"}, status=404)
+        row, answer = known, "yes"  # the link once more
     context = {"nav": "events", "key": key, "answer": answer, "registration": row, "event": row.event}
     return render(request, "events/offer.html", context)
 

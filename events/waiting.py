@@ -248,6 +248,14 @@ def offer_by_key(registration_id: int, secret: str) -> Registration:
     return registration
 
 
+def accepted_by_key(registration_id: int, secret: str) -> Registration | None:
+    """The party that said yes with this key, and comes; None for any other. Two queries at most."""
+    if not keys.was_used(ANSWER, registration_id, secret):
+        return None
+    row = Registration.objects.select_related("event__place", "member").filter(pk=registration_id).first()
+    return row if row is not None and row.is_coming else None
+
+
 @transaction.atomic
 def answer_by_key(registration_id: int, secret: str, *, accepts: bool) -> Registration:
     """As `accept` or `decline`, for who holds the key of a mail, used up by it. Raises MailedKey.DoesNotExist too."""

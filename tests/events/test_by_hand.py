@@ -25,6 +25,15 @@ from tests.events.doors import code, gate, reading
 from tests.factories import make_client, make_event, make_host, make_member, make_staff
 
 pytestmark = pytest.mark.django_db
+
+
+def test_the_host_is_told_who_is_there_already_and_not_that_it_is_they() -> None:
+    event, member = make_event(), make_member(display_name="Ana")
+    register(member, event.pk, [Person()])
+    with pytest.raises(ValidationError, match="Ana is already registered for this event."):
+        by_hand.add(event.host, event.pk, Guest("Somebody", member.email, "en"))
+
+
 ME = Person()
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 IDA = Guest("Ida", "Ida@Example.org", "de")

@@ -11,15 +11,16 @@ from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test import Client, override_settings
 
-from events import approval, guests, hosting, privacy
-from events.models import Attendee, Event, Pool, Registration
+from events import approval, guests, hosting, privacy, questions
+from events.models import Answers, Attendee, Event, Pool, Registration
 from events.models.registration import Guest
+from events.questions import Given, Question
 from events.registration import Person, cancel, register
 from realtime import clock as times
 from realtime.ids import decode
 from realtime.models import Mail, MailedKey, Participant
 from tests.community.test_accounts import code_sent_to, sign_up
-from tests.factories import make_client, make_event, make_host, make_member
+from tests.factories import make_client, make_event, make_host, make_household, make_member
 
 pytestmark = pytest.mark.django_db
 ME = Person()
@@ -154,8 +155,63 @@ def test_the_answer_is_the_same_for_every_address_and_the_mail_says_what_is_so()
         answer = Client(REMOTE_ADDR=f"10.0.0.{n}").post(f"/events/{event.public_id}/guest/", form)
         told.append((answer.status_code, main_of(answer).replace(email, "")))
     assert told[0] == told[1] == told[2]
-    assert Mail.objects.filter(to="ida@example.org", kind="guest_again").count() == 1
-    assert Mail.objects.filter(to__in=[member.email, "new@example.org"], kind="guest_confirm").count() == 2
+    told = Mail.objects.filter(kind__startswith="guest_").exclude(pk=Mail.objects.earliest("pk").pk)
+    assert sorted(told.values_list("to", "kind")) == sorted(
+        [
+            ("ida@example.org", "guest_again"),
+            (member.email, "guest_again"),
+            ("new@example.org", "guest_confirm"),
+        ]
+    )
+
+
+def test_until_it_is_confirmed_the_party_is_as_it_was_asked_for_last() -> None:
+    asked = questions.written([Question("", "Allergies?", is_sensitive=True), Question("", "Level?")])
+    event = coming_up(capacity=40, questions=asked)
+    nuts, level = (one["id"] for one in asked)
+    guests.ask(event.pk, IDA, ["Bo", "Cy"], Given({nuts: "nuts", level: "A1"}, frozenset({nuts})))
+    old = link()
+    guests.ask(event.pk, Guest("Ida P", "ida@example.org", "fr"), ["Julie"], Given({level: "B2"}))
+
+    row = Registration.objects.get()
+    assert (row.party_size, row.guest_name, row.language, taken(event)) == (2, "Ida P", "fr", 2)
+    assert Answers.objects.get().given == {level: "B2"}, "what was taken back is gone"
+    assert list(row.attendees.order_by("slot").values_list("name", flat=True)) == ["Ida P", "Julie"]
+    assert guests.confirm(*old).state == "confirmed", "the mail before opens the same party"
+    guests.ask(event.pk, IDA, ["Bo"])
+    assert Registration.objects.get().party_size == 2, "once it is confirmed it is changed on its page only"
+
+
+def test_asking_for_fewer_lets_who_waits_come() -> None:
+    event = coming_up(capacity=20, waiting_list="strict")
+    guests.ask(event.pk, IDA, ["Bo"])
+    for _n in range(2):
+        register(make_member(), event.pk, [ME, *(Person(f"G{n}") for n in range(8))])
+    waits = register(make_member(), event.pk, [ME], wait=True)
+    guests.ask(event.pk, IDA)
+    waits.refresh_from_db()
+    assert (waits.state, taken(event)) == ("offered", 19), "one is left for Ida"
+    assert guests.confirm(*link()).state == "confirmed"
+
+
+def test_who_comes_by_their_account_does_not_come_again_as_a_guest() -> None:
+    event, member, other = coming_up(), make_member(), make_member()
+    guests.ask(event.pk, Guest("Me", member.email, "en"))
+    row, key = link(member.email)
+    mine = register(member, event.pk, [ME])
+    assert code_of(guests.confirm, row, key) == "already_registered"
+    page = Client().post(
+        f"/registrations/{Registration.objects.get(pk=row).public_id}/guest/", {"key": key, "do": "confirm"}
+    )
+    assert (page.status_code, "You are already registered for this event." in page.text) == (409, True)
+    assert list(Registration.objects.filter(state="confirmed")) == [mine]
+    make_household(member, other)
+    third = coming_up()
+    register(other, third.pk, [ME, Person(member_id=member.pk)])
+    guests.ask(third.pk, Guest("Me", member.email, "en"))
+    assert code_of(guests.confirm, *link(member.email)) == "already_registered", (
+        "named in a party is there, too"
+    )
 
 
 def test_no_address_gets_more_than_three_such_mails_an_hour(clock: Any) -> None:

@@ -410,8 +410,32 @@ def test_who_has_no_account_comes_by_the_link_of_the_mail(client: Client) -> Non
     assert (party.state, party.guest_email, party.party_size) == ("confirmed", "bo@example.org", 2)
     assert client.get(answer["Location"]).status_code == 200
     assert statuses(event) == {"bo@example.org": "coming"}
-    assert client.post(path, {"key": key, "do": "come", "name": "Bo"}).status_code == 302
-    assert Registration.objects.count() == 1
+    again = client.post(path, {"key": key, "do": "come", "name": "Bo", "guests": "Cy"}, follow=True)
+    assert "You have registered already, so nothing was added." in again.text
+    assert Registration.objects.get().party_size == 2
+    assert "/guest/?key=" in client.get(path, {"key": key})["Location"], (
+        "the invitation leads to the own party now"
+    )
+
+
+@pytest.mark.parametrize("has_account", [True, False])
+def test_who_comes_is_not_told_that_they_said_no(client: Client, has_account: bool) -> None:
+    event, member = make_invited(), make_member()
+    email = member.email if has_account else "bo@example.org"
+    ask(event, email)
+    row, key = Invitation.objects.get(), mailed_key_of(email)
+    invited.come(row.pk, key, "Bo", "en")
+    path = f"/invitations/{row.public_id}/"
+    page = client.get(path, {"key": key, "do": "no"})
+    assert "You are registered for this event." in page.text and 'value="decline"' not in page.text
+    refused = client.post(path, {"key": key, "do": "decline"})
+    assert (refused.status_code, "Thank you for letting us know" in refused.text) == (409, False)
+    assert statuses(event)[email] == "coming" and Invitation.objects.get().declined_at is None
+    assert client.post(path, {"key": key, "do": "stop"}).status_code == 200
+    assert Invitation.objects.get().declined_at is None and InvitationStop.objects.exists()
+    party = Registration.objects.get()
+    registration.end(party)
+    assert client.post(path, {"key": key, "do": "decline"}).status_code == 200
 
 
 def test_the_key_of_one_opens_no_other_and_nothing_without_it(client: Client) -> None:

@@ -312,6 +312,23 @@ def test_a_party_that_does_not_fit_comes_back_as_typed(client: Client) -> None:
     assert not Registration.objects.exists()
 
 
+def test_what_a_second_tab_chose_stands_in_the_form_of_the_party_that_is_there(client: Client) -> None:
+    ana = signed_in(client)
+    noa = make_child(make_household(ana), nickname="Noa")
+    event = make_event(for_families=True)
+    url = f"{event.get_absolute_url()}register/"
+    client.post(url, {"me": "on"})
+
+    second = client.post(url, {"me": "on", "children": [noa.pk], "guests": "Oma"})
+
+    assert second.status_code == 409 and "You are registered already, so nothing was changed." in second.text
+    assert Registration.objects.get().party_size == 1
+    form = second.context["form"]
+    assert form["children"].value() == [str(noa.pk)] and "Oma</textarea>" in second.text
+    saved = client.post(f"/registrations/{Registration.objects.get().public_id}/party/", form.data)
+    assert (saved.status_code, Registration.objects.get().party_size) == (302, 3)
+
+
 def test_a_party_of_nobody_is_refused_in_words(client: Client) -> None:
     signed_in(client)
     event = make_event()

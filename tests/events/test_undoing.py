@@ -265,6 +265,28 @@ def test_a_link_that_answers_the_offer_still_does(clock: Any, client: Any) -> No
     assert states(rows[2]) == ["confirmed"]
 
 
+def test_who_cancels_while_it_is_called_off_stays_away_and_hears_nothing(clock: Any, client: Any) -> None:
+    event, rows = full_event()
+    family, _gone, offered, _waits = rows
+    key = Mail.objects.filter(kind="event_registered", to=family.member.email).latest("pk")
+    secret = key.text.partition("/cancel/?key=")[2].split()[0]
+    hosting.call_off(event.host, event.pk)
+    page = client.get(f"/registrations/{family.public_id}/cancel/", {"key": secret})
+    assert "It is called off, so there is nothing to give back." in page.text and "Thank you" not in page.text
+
+    cancel(family.member, family.pk)
+    undoing.restore(event.host, event.pk)
+
+    assert states(family, offered) == ["cancelled", "offered"]
+    assert not Attendee.objects.filter(registration=family, is_live=True).exists()
+    assert taken(event) == 2, "the offer, and one for who waited"
+    clock.shift(TEN)
+    notify.send_due(1000)
+    assert not Mail.objects.filter(
+        to=family.member.email, state="sent", kind__in=["event_called_off", "event_restored"]
+    ).exists()
+
+
 # ------------------------------------------------------------------------------------------------- doors
 
 
