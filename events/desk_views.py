@@ -21,7 +21,7 @@ from community import audit, roles
 from community.models import Member, Role
 from events import desk as at
 from events import partners, reader
-from events.models import Event, PartnerCalendar
+from events.models import Event, PartnerCalendar, PartnerDate
 from events.models.event import EventQuerySet
 from events.views import member_of, put
 from realtime import clock, report_views, reports
@@ -315,6 +315,8 @@ def _done_with_calendar(request: HttpRequest, role: Role, pk: int) -> HttpRespon
             messages.success(request, str(verb(staff, pk)))
         else:
             raise ValidationError(_("Choose what to do with the calendar."))
+    except PartnerDate.DoesNotExist:
+        messages.info(request, _("That is decided already."))
     except ValidationError as refused:
         messages.error(request, refused.messages[0])
     return redirect("desk_calendar", slug, pk)

@@ -132,7 +132,11 @@ def person_for(member: Member, event: Event, who: str) -> Member:
     found = list(Member.objects.filter(fits, is_active=True).order_by("pk")[:2]) if wanted else []
     if len(found) != 1:
         raise ValidationError(
-            {"who": _("We found nobody, or more than one person. Try their e-mail address.")}
+            {
+                "who": _(
+                    "We found nobody of this name or address who comes to this event or is of its centre, or more than one."
+                )
+            }
         )
     return found[0]
 

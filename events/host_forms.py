@@ -23,7 +23,7 @@ from events.models import Event
 from events.models.details import Details
 from events.question_forms import QuestionRows
 from events.ticket_forms import TypeRows
-from events.when_form import WhenForm
+from events.when_form import NIGHT, WhenForm
 
 NOTHING = re.compile(
     r"(€|eur|euros?)?\s*0+([.,][0–-]*)?\s*(€|eur|euros?)?", re.IGNORECASE
@@ -320,8 +320,10 @@ class EventForm(WhenForm):
                 "starts": start and start.time(),
                 "ends": end and end.time(),
                 "last_day": last.date()
-                if start and last and last.date() > start.date() and (last - start).days >= 1
+                if start and last and last.date() > start.date() and last - start >= NIGHT
                 else None,
+                "needs_level": event.needs_level
+                or Details.Level.A1,  # what the choice shows where nothing is
                 "town": _town_of(event),
                 "price": event.price_note.get(event.language, event.price),
                 "interests": [interest.slug for interest in event.interests.all()],

@@ -83,7 +83,8 @@ def event_edit(request: HttpRequest, pk: int) -> HttpResponse:
             return redirect(event)
         except ValidationError as refused:
             _refuse(form, refused)
-            renew(form, refused, EventForm.initial_of(_run_by(member, pk)))
+            stored = EventForm.initial_of(_run_by(member, pk))
+            renew(form, refused, {name: value for name, value in stored.items() if name != "scope"})
     return _editor(request, form, event, dates=_dates_of(event, member, request.POST), status=422)
 
 

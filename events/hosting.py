@@ -260,10 +260,10 @@ def change(member: Member, event_id: int, changes: Plan, version: int | None = N
     (called off), or by field: the capacity goes no lower than what is taken.
     """
     event = _to_run(member, event_id)
-    if version is not None and version != event.version:
-        raise ValidationError(_("The event was changed meanwhile. Look at it again."), code="stale")
     if event.state == Event.State.CANCELLED:
         raise ValidationError(_("This event is called off."), code="closed")
+    if version is not None and version != event.version:
+        raise ValidationError(_("The event was changed meanwhile. Look at it again."), code="stale")
     if event.series_id is not None:
         event.is_changed = True
     apply(event, changes, member)

@@ -115,14 +115,15 @@ def event_guest(request: HttpRequest, pk: int) -> HttpResponse:
         return event_shown(request, event, typed=form, status=429)
     said = form.cleaned_data
     guest = Guest(said["name"], said["email"], (get_language() or "en")[:2])
+    places = seats.places_of([event])[pk]
     try:
         guests.ask(pk, guest, form.named(), form.given(), form.ticket())
     except ValidationError as refused:
         put(form, refused, {"party": form.guest_fields[0].name})
         return event_shown(request, event, typed=form, status=409)
-    return render(
-        request, "events/guest_asked.html", {"nav": "events", "event": event, "email": said["email"]}
-    )
+    waits = bool(event.waiting_list) and bool(places.left == 0 or places.waiting)
+    context = {"nav": "events", "event": event, "email": said["email"], "waits": waits}
+    return render(request, "events/guest_asked.html", context)
 
 
 @require_http_methods(["GET", "POST"])

@@ -118,9 +118,9 @@ def change_party(
     event = registration.event
     if registration.member_id != member.pk:
         raise PermissionDenied(_("Only who registered can change the party."))
+    must_be_changeable(registration)
     if version is not None and version != registration.version:
         raise ValidationError(_("The party was changed meanwhile. Look at it again."), code="stale")
-    must_be_changeable(registration)
     people = who(event, member, member, party)
     must_be_of_age(event, newly(registration, people))
     must_be_free(event, member, people, but=registration)

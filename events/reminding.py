@@ -17,7 +17,7 @@ from community.models import Member
 from events import bells
 from events.access import registration_for, registration_of_key
 from events.models import Event, Registration, Reminder
-from events.models.event import ASKED_FROM
+from events.models.event import ASKED_FROM, ASKED_LAST
 from events.models.registration import COMING
 from events.registration import end, must_take_place
 from events.telling import STILL, tell
@@ -30,8 +30,8 @@ Kind = Reminder.Kind
 # How long before the start each is due, and from when on it is too late for it.
 WHEN = {
     Kind.DAY: (timedelta(hours=24), timedelta(hours=1)),
-    Kind.FIRST: (ASKED_FROM, timedelta(hours=6)),
-    Kind.LAST: (timedelta(hours=6), timedelta(hours=1)),
+    Kind.FIRST: (ASKED_FROM, ASKED_LAST),
+    Kind.LAST: (ASKED_LAST, timedelta(hours=1)),
 }
 MAILS = {Kind.DAY: "event_reminder", Kind.FIRST: "event_still", Kind.LAST: "event_still"}
 State = Registration.State

@@ -95,6 +95,11 @@ def restore(member: Member, event_id: int) -> Event:
         return event
     if event.state != Event.State.CANCELLED:
         raise ValidationError(_("This event is not called off."), code="closed")
+    if event.fell_away:
+        text = _(
+            "The rule of its series no longer has this date. Change the rule so that it has it, and it comes back."
+        )
+        raise ValidationError(text, code="closed")
     if call_off is None or call_off.undone_at or call_off.until <= clock.now():
         raise ValidationError(_("This can no longer be undone: everybody has been told."), code="too_late")
     if event.is_over:

@@ -21,6 +21,10 @@ from events.rescheduling import recurrence_from
 from events.rhythm import Choice
 from events.series import Rule
 
+NIGHT = timedelta(
+    hours=12
+)  # an end before the start is meant to be on the next day, when it is not further away
+
 
 class DaysField(forms.TypedMultipleChoiceField):
     """Days ticked in a list that is drawn anew each time: local times as ISO 8601 come in, dates go out."""
@@ -160,8 +164,13 @@ class WhenForm(RuleForm):
         if not cleaned.get("all_day") and "starts" in cleaned and cleaned["starts"] is None:
             self.add_error("starts", _("Say when it begins, or choose “All day”."))
         starts, ends = cleaned.get("starts"), cleaned.get("ends")
-        if starts is not None and ends == starts and not last and not cleaned.get("all_day"):
-            self.add_error("ends", _("It ends when it begins. Leave the end empty, or say the last day."))
+        if isinstance(starts, time) and isinstance(ends, time) and not (last or cleaned.get("all_day")):
+            behind = datetime.combine(date.min, starts) - datetime.combine(date.min, ends)
+            if not behind:
+                self.add_error("ends", _("It ends when it begins. Leave the end empty, or say the last day."))
+            elif timedelta() < behind <= NIGHT:
+                text = _("It ends before it begins. If it goes on to another day, say the last day.")
+                self.add_error("ends", text)
         if day and last and last < day:
             self.add_error("last_day", _("This is before the first day."))
         if cleaned.get("until") and cleaned.get("count"):
@@ -197,7 +206,7 @@ class WhenForm(RuleForm):
         return datetime.combine(said["day"], time() if said["all_day"] else said["starts"])
 
     def end(self) -> datetime | None:
-        """The end, wall time: an end earlier in the day than the start is on the next; None when not known."""
+        """The end, wall time: an end earlier in the day than the start is in the night after; None when not known."""
         said = self.cleaned_data
         last = said["last_day"] or said["day"]
         if said["all_day"]:

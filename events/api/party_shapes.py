@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.urls import reverse
@@ -160,7 +161,9 @@ def registration_data(request: Request, row: Registration, *, with_ticket: bool 
         "status": row.state,
         "position": seats.position(row) if with_ticket else None,
         "more": row.more,
-        "offer_expires_at": at(row.offer_expires_at),
+        "offer_expires_at": at(
+            row.offer_expires_at and row.offer_expires_at.astimezone(ZoneInfo(row.event.timezone))
+        ),
         "party": [
             {
                 "slot": one.slot,

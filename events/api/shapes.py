@@ -168,7 +168,10 @@ class EventIn(serializers.Serializer[Any]):
     price = fields.Text(max_length=200, required=False, allow_blank=True)
 
     def validate_timezone(self, name: str) -> str:
-        series.zone_named(name)
+        try:
+            series.zone_named(name)
+        except ValidationError as refused:
+            raise serializers.ValidationError(refused.messages) from None
         return name
 
     def validate_circle(self, pk: int | None) -> Circle | None:
@@ -305,8 +308,16 @@ class RuleIn(serializers.Serializer[Any]):
         found = {name: said[name] for name in ("rrule", "skip_holidays") if name in said}
         for name in ("rdates", "exdates"):
             if name in said:
-                found[name] = [series.wall_time(text, zone, start.time()) for text in said[name]]
+                found[name] = [_wall_time(name, text, zone, start) for text in said[name]]
         return cast("Recurrence", found)
+
+
+def _wall_time(name: str, text: str, zone: str, start: datetime) -> datetime:
+    """A single date on the wall clock of `zone`. Raises ValidationError by the field it was sent in."""
+    try:
+        return series.wall_time(text, zone, start.time())
+    except ValidationError as refused:
+        raise ValidationError({name: refused.messages}) from refused
 
 
 class SeriesIn(RuleIn, EventIn):

@@ -20,6 +20,7 @@ from realtime import clock
 from realtime.models import Room
 
 ASKED_FROM = timedelta(hours=48)  # before the start: from then on one is asked whether one still comes
+ASKED_LAST = timedelta(hours=6)  # and once more
 
 
 def pools_of_events() -> Prefetch[Any, Any, Any]:

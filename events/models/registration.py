@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from community.models.households import Child
-from events.models.event import Event, Pool
+from events.models.event import ASKED_FROM, ASKED_LAST, Event, Pool
 from realtime import clock
 from realtime.ids import WithId
 from realtime.sealing import SealedJSON
@@ -152,6 +152,20 @@ class Registration(WithId):
     def is_changeable(self) -> bool:
         """Who made it can still change or cancel it."""
         return self.is_open and not (self.is_coming and self.event.is_fixed)
+
+    @property
+    def is_asked_again(self) -> bool:
+        """The host wants to know now whether they still come: not of who has just said that they do."""
+        event, now = self.event, clock.now()
+        if not event.is_asking_again or event.starts_at is None:
+            return False
+        return any(self.created_at <= event.starts_at - before <= now for before in (ASKED_FROM, ASKED_LAST))
+
+    @property
+    def would_wait(self) -> bool:
+        """A guest's that is not confirmed, and for which there is no room: with the confirmation it stands in the line."""
+        total = self.event.total if self.queued_at and not self.event.by_approval else None
+        return total is not None and total.left is not None and total.left < self.party_size
 
     @property
     def places_wanted(self) -> int:

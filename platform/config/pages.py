@@ -6,7 +6,7 @@ from typing import Any, cast
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.auth import login
-from django.db.models import Exists, QuerySet
+from django.db.models import Exists, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.templatetags.static import static
@@ -250,10 +250,11 @@ def demo(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_GET
 def demo_mail(request: HttpRequest) -> HttpResponse:
-    """With DEMO=1 only: the mails the site would have sent, the newest first."""
+    """With DEMO=1 only: the mails the site would have sent, the newest first; none that is held back, or never leaves."""
     if not settings.DEMO:
         raise Http404
-    mails = Mail.objects.order_by("-pk")
+    held = Q(state=Mail.State.QUEUED, due_at__gt=clock.now())
+    mails = Mail.objects.exclude(held | Q(state=Mail.State.DROPPED)).order_by("-pk")
     to = request.GET.get("to", "").strip()
     if to:
         mails = mails.filter(to__iexact=to)

@@ -195,6 +195,9 @@ def _listed(detail: Any, path: str = "") -> dict[str, list[str]]:
 def _leaves(detail: Any, path: str) -> Iterator[tuple[str, str]]:
     if isinstance(detail, dict):
         for name, below in detail.items():
+            if path and name == WHOLE:  # of a thing within the thing: that is its name
+                yield from _leaves(below, path)
+                continue
             yield from _leaves(below, f"{path}.{name}" if path else str(name))
     elif isinstance(detail, list):
         for index, below in enumerate(detail):

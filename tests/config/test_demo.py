@@ -1,13 +1,19 @@
 """The demo region: complete, believable to the rules, and the same when it is loaded twice."""
 
+from datetime import timedelta
+
 import pytest
 from django.core.management import call_command
 from django.db.models import Count, F, Q
 
 from community.models import Circle, Household, Member, Role
 from config.demo_people import ORDER
+from events import hosting, undoing
 from events.models import Event, Pool, Registration
+from events.registration import Person, register
+from realtime import clock
 from realtime.models import Entry, Room
+from tests.factories import make_event, make_member
 
 
 def everything():
@@ -55,3 +61,15 @@ def test_without_demo_there_is_no_such_page(client, settings):
     assert client.get("/demo/").status_code == 404
     assert client.post("/demo/", {"person": "member"}).status_code == 404
     assert client.get("/demo/mail/").status_code == 404
+
+
+@pytest.mark.django_db
+def test_the_demos_mailbox_has_no_mail_that_is_held_back_or_never_left(client, settings):
+    settings.DEMO = True
+    event = make_event(starts_at=clock.now() + timedelta(days=9))
+    row = register(make_member(), event.pk, [Person()])
+    hosting.call_off(event.host, event.pk)
+    url = f"/demo/mail/?to={row.member.email}"
+    assert [mail.kind for mail in client.get(url).context["mails"]] == ["event_registered"]
+    undoing.restore(event.host, event.pk)
+    assert [mail.kind for mail in client.get(url).context["mails"]] == ["event_registered"]

@@ -10,7 +10,7 @@ from django.test import Client
 
 from community import sign_ins
 from events.models import Event, Pool
-from events.registration import Person, register
+from events.registration import Person, cancel, register
 from realtime import clock
 from realtime.ids import encode
 from tests.factories import (
@@ -25,6 +25,31 @@ from tests.factories import (
 )
 
 pytestmark = pytest.mark.django_db
+
+
+def test_errors_are_named_by_what_was_sent_and_moments_on_the_events_clock() -> None:
+    host = make_host(centre=make_centre())
+    client = Client(headers={"Authorization": f"Bearer {sign_ins.issue_token(host, 't')}"})
+    start = f"{clock.now() + timedelta(days=9):%Y-%m-%dT19:00:00}"
+    for sent, name in (
+        ({"timezone": "Mars/Olympus"}, "timezone"),
+        ({"venue": "here"}, "venue"),
+        ({"rrule": "FREQ=WEEKLY;COUNT=2", "rdates": ["soon"]}, "rdates"),
+    ):
+        where = "series" if "rrule" in sent else "events"
+        body = {"title": "Table", "starts_at": start} | sent
+        refused = client.post(f"/api/v1/{where}/", body, "application/json")
+        assert (refused.status_code, list(refused.json()["errors"])) == (400, [name]), refused.json()
+
+    event = make_event(
+        host=host, capacity=1, waiting_list="strict", starts_at=clock.now() + timedelta(days=9)
+    )
+    first, ana = register(make_member(), event.pk, [Person()]), make_member()
+    waits = register(ana, event.pk, [Person()], wait=True)
+    cancel(first.member, first.pk)
+    mine = Client(headers={"Authorization": f"Bearer {sign_ins.issue_token(ana, 't')}"})
+    until = mine.get(f"/api/v1/registrations/{waits.public_id}/").json()["offer_expires_at"]
+    assert until[-6:] in {"+01:00", "+02:00"}
 
 
 class Api:

@@ -108,7 +108,14 @@ def test_who_held_nothing_may_find_it_full_and_keeps_their_link() -> None:
 def test_with_a_waiting_list_a_guest_queues_up_and_takes_an_offer_by_their_link() -> None:
     event = coming_up(capacity=1, waiting_list="strict")
     holder = register(make_member(), event.pk, [ME])
-    row = confirmed(event)
+    form = {"name": "Ida", "email": "ida@example.org", "guests": ""}
+    asked = Client().post(f"/events/{event.public_id}/guest/", form)
+    assert "then you are on the waiting list" in asked.text and "are yours" not in asked.text
+    assert "you are on the waiting list" in Mail.objects.get(kind="guest_confirm").subject
+    pk, key = link()
+    page = Client().get(f"/registrations/{Registration.objects.get(pk=pk).public_id}/guest/", {"key": key})
+    assert "Queue up" in page.text and "I am coming" not in page.text
+    row = guests.confirm(pk, key)
     assert row.state == "waiting"
     cancel(holder.member, holder.pk)
     row.refresh_from_db()

@@ -7,10 +7,10 @@ import pytest
 from django.test import Client
 
 from community.models import Interest
-from events import inquiries
+from events import hosting, inquiries
 from events.access import event_for
 from events.models import CoHost, Event, Invitation, Pool, Registration, Series
-from events.registration import Person, register
+from events.registration import Person, cancel, register
 from realtime import clock
 from realtime.models import Mail
 from tests.factories import (
@@ -453,6 +453,7 @@ def form(**given: Any) -> dict[str, Any]:
         "visibility": "public",
         "repeat": "once",
         "capacity": "12",
+        "needs_level": "A1",  # as a browser sends it
     } | given
 
 
@@ -642,10 +643,57 @@ def test_a_form_that_somebody_else_overtook_is_refused(client: Client) -> None:
     assert "changed meanwhile" in answer.text and 'value="Mine"' in answer.text
     assert "Something else is stored now in: Title" in answer.text, "not the fields that are the same"
 
+    assert "stored now in: Title. Send" in answer.text, (
+        "neither what is no fact of it nor what nobody can see"
+    )
     version = answer.context["form"]["version"].value()
     client.post(f"/events/{event.public_id}/edit/", form(title="Mine", version=version))
     event.refresh_from_db()
     assert event.title == "Mine", "who has read that may send it again"
+
+
+def test_a_stale_form_says_that_it_is_called_off_or_cancelled_and_not_to_send_it_again(
+    client: Client,
+) -> None:
+    host = make_host(centre=make_centre())
+    page = make_client(host)
+    page.post("/events/new/", form())
+    event = Event.objects.get()
+    ana = signed_in(client)
+    row = register(ana, event.pk, [Person()])
+    cancel(ana, row.pk)
+    party = client.post(f"/registrations/{row.public_id}/party/", {"me": "on", "guests": "Oma", "version": 1})
+    assert (party.status_code, "This registration is no longer open." in party.text) == (409, True)
+    assert "end it again" not in party.text
+    hosting.call_off(host, event.pk)
+    edit = page.post(f"/events/{event.public_id}/edit/", form(title="Mine", version=1))
+    assert "This event is called off." in edit.text and "end it again" not in edit.text
+
+
+@pytest.mark.parametrize(
+    ("starts", "ends", "is_good"),
+    [
+        ("19:00", "18:00", False),
+        ("19:00", "07:30", False),
+        ("22:00", "02:00", True),
+        ("19:00", "06:59", True),
+    ],
+)
+def test_an_end_before_the_beginning_is_a_slip_unless_it_is_the_night_after(
+    client: Client, starts: str, ends: str, is_good: bool
+) -> None:
+    signed_in(client, is_host=True, centre=make_centre())
+    answer = client.post("/events/new/", form(starts=starts, ends=ends))
+    assert Event.objects.count() == is_good
+    if is_good:
+        event = Event.objects.get()
+        assert client.get(f"{event.get_absolute_url()}edit/").context["form"]["last_day"].value() is None
+    else:
+        assert "It ends before it begins." in answer.text and f'value="{ends}"' in answer.text
+        day = (clock.now() + timedelta(days=8)).date()
+        client.post("/events/new/", form(starts=starts, ends=ends, last_day=day.isoformat()))
+        event = Event.objects.get()
+        assert client.get(f"{event.get_absolute_url()}edit/").context["form"]["last_day"].value() == day
 
 
 def test_calling_off_asks_tells_and_shows_it(client: Client) -> None:

@@ -534,7 +534,12 @@ def test_the_desk_shows_what_has_to_be_decided_and_decides_it(staff: Member):
     date = partners.open_dates(calendar).get()
     client.post(page(staff, calendar), {"do": f"take:{date.pk}"})
     assert only().title == "Taalcafé"
-    assert client.post(page(staff, calendar), {"do": f"take:{date.pk}"}).status_code == 404
+    again = client.post(page(staff, calendar), {"do": f"leave:{date.pk}"}, follow=True).content.decode()
+    assert "That is decided already." in again and only().title == "Taalcafé"
+    newer(staff, calendar, file_of(vevent(title="Taalcafé")))
+    PartnerCalendar.objects.update(is_on=False)
+    same = client.get(page(staff, calendar)).content.decode()
+    assert "Everything in it is here." in same and "no date" not in same
 
 
 def test_a_calendar_of_another_desk_is_not_there(staff: Member):

@@ -118,6 +118,20 @@ def test_a_reminder_that_was_being_sent_when_the_process_died_is_not_sent_for_th
     assert not Mail.objects.filter(kind="event_reminder", state="sent").exists()
 
 
+def test_who_has_just_registered_is_not_asked_whether_they_still_come(clock: Any, event: Event) -> None:
+    early = register(make_member(), event.pk, [ME])
+    clock.move_to(event.starts_at - 2 * DAY + HOUR)
+    late = register(make_member(), event.pk, [ME])
+    said = "Do you still come?"
+
+    def is_asked(row: Registration) -> bool:
+        return said in make_client(row.member).get(f"/registrations/{row.public_id}/").content.decode()
+
+    assert (is_asked(early), is_asked(late)) == (True, False)
+    clock.move_to(event.starts_at - 6 * HOUR)
+    assert (is_asked(early), is_asked(late)) == (True, True), "the second time"
+
+
 def test_still_coming_is_asked_twice_and_not_again_after_a_yes(clock: Any, event: Event) -> None:
     silent, says = register(make_member(), event.pk, [ME]), register(make_member(), event.pk, [ME])
     quiet_host = make_event(starts_at=event.starts_at)
