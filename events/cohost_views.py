@@ -16,6 +16,7 @@ from community.models import Member
 from events import cohosts
 from events.access import event_for, may_lead, may_run
 from events.models import CoHost, Event
+from events.owning import centres_of, owns
 from events.views import member_of, put
 
 
@@ -44,6 +45,12 @@ def event_hosts(request: HttpRequest, pk: int) -> HttpResponse:
         if cohosts.step_down(member, pk):
             messages.success(request, _("You no longer host this event. Thank you for your help."))
         return redirect("my_events")
+    centre = request.POST.get("centre", "")
+    if centre.isascii() and centre.isdecimal() and len(centre) < 20:
+        if cohosts.take_out(member, pk, int(centre)):
+            messages.success(request, _("This centre no longer runs it. Everything else stays as it is."))
+        stays = may_run(member, event)
+        return redirect("event_hosts", pk) if stays else redirect("my_events")
     if request.POST.get("remove", "").isdecimal():
         cohosts.dismiss(member, pk, int(request.POST["remove"][:18]))
         return redirect("event_hosts", pk)
@@ -73,6 +80,9 @@ def _page(
         "event": event,
         "rows": rows,
         "leads": may_lead(member, event),
+        "centres": [event.centre, *event.partner_centres.order_by("name", "pk")],
+        "theirs": centres_of(member),
+        "owns": owns(member, event),
         "is_one": any(row.member_id == member.pk for row in rows),
         "form": form,
     }

@@ -5,16 +5,18 @@ from __future__ import annotations
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
+from django.db.models import F
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from community import audit
 from community.models import Member
 from events import bells, gates
-from events.access import event_for, may_lead, may_lead_series
-from events.models import Attendee, CoHost, Event, GatePairing
+from events.access import event_for, may_lead, may_lead_series, may_run
+from events.models import Attendee, CoHost, Event, GatePairing, Series
 from events.models.event import hosted_by
-from realtime import notify, rooms
+from events.owning import must_own
+from realtime import clock, notify, rooms
 
 
 def hosts_of(event: Event) -> list[Member]:
@@ -77,6 +79,26 @@ def step_down(member: Member, event_id: int) -> int:
     for row in rows:
         _end(member, event, row)
     return len(rows)
+
+
+@transaction.atomic
+def take_out(member: Member, event_id: int, centre_id: int) -> bool:
+    """A partner centre no longer runs this event, nor the rest of its series; whether it did. By who owns it, or of that centre.
+
+    Raises Event.DoesNotExist, PermissionDenied.
+    """
+    event = event_for(member, event_id, lock=True)
+    if not may_run(member, event):
+        raise PermissionDenied(_("Only who hosts the event can change it."))
+    must_own(member, event, {"partner_centres": list(event.partner_centres.exclude(pk=centre_id))})
+    dates = Event.objects.filter(pk=event_id)
+    if event.series_id is not None:
+        Series.partner_centres.through.objects.filter(series=event.series_id, centre=centre_id).delete()
+        dates = Event.objects.upcoming().filter(series=event.series_id)
+    shared = list(dates.filter(partner_centres=centre_id).values_list("pk", flat=True))
+    Event.partner_centres.through.objects.filter(event__in=shared, centre=centre_id).delete()
+    Event.objects.filter(pk__in=shared).update(version=F("version") + 1, updated_at=clock.now())
+    return bool(shared)
 
 
 def _lead_by(member: Member, event_id: int) -> Event:

@@ -21,6 +21,7 @@ from events.forms import DEFAULT_ZONE, CallOffForm, spoken_languages, town_named
 from events.hosting import Plan, Recurrence
 from events.models import Event
 from events.models.details import Details
+from events.owning import owns
 from events.question_forms import QuestionRows
 from events.ticket_forms import TypeRows
 from events.when_form import NIGHT, WhenForm
@@ -194,6 +195,9 @@ class EventForm(WhenForm):
     def __init__(self, *args: Any, member: Member, event: Event | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.event = event
+        if event is not None and not owns(member, event):
+            self.fields["partner_centres"].disabled = True
+            self.initial["partner_centres"] = list(event.partner_centres.all())
         data = args[0] if args else kwargs.get("data")
         self.question_rows = QuestionRows(data, event.questions if event else [])
         self.ticket_rows = TypeRows(data, event.ticket_types if event else [])

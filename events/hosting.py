@@ -31,7 +31,7 @@ from events.access import event_for, may_lead, may_run
 from events.holidays import COUNTRIES
 from events.models import Event, Pool, Registration, Series
 from events.models.details import Details
-from events.owning import centre_for, must_own
+from events.owning import centre_for, must_own, tell_partners
 from events.telling import announce, tell
 from events.waiting import move_up
 from realtime import clock, rooms
@@ -161,8 +161,10 @@ def publish(host: Member, plan: Plan, *, is_draft: bool = False) -> Event:
     set_times(event, plan)
     event.search = event.searchable()
     event.save(force_insert=True)
-    link(event, plan)
+    partners = link(event, plan)
     Pool.objects.bulk_create(pools.made_for([event]))
+    if not is_draft:
+        tell_partners(host, event, event, partners)
     return event
 
 
@@ -186,6 +188,7 @@ def publish_draft(member: Member, event_id: int) -> Event:
     event.version += 1
     event.updated_at = clock.now()
     event.save(update_fields=["state", "version", "updated_at"])
+    tell_partners(member, event, event, event.partner_centres.all())
     return event
 
 
@@ -247,8 +250,10 @@ def publish_series(host: Member, plan: Plan, recurrence: Recurrence) -> Series:
     write_recurrence(meetup, recurrence)
     series.check(series.rule_of(meetup))
     meetup.save(force_insert=True)
-    link(meetup, plan)
-    series.make_occurrences(meetup, (max(clock.now().date(), start.date()) + series.HORIZON))
+    partners = link(meetup, plan)
+    dates = series.make_occurrences(meetup, (max(clock.now().date(), start.date()) + series.HORIZON))
+    if dates:
+        tell_partners(host, meetup, dates[0], partners)
     return meetup
 
 
@@ -318,7 +323,9 @@ def apply(event: Event, changes: Plan, member: Member) -> list[Change]:
         inviting.take_back(event)
     event.sequence += bool(told)
     event.save()
-    link(event, changes)
+    partners = link(event, changes)
+    if event.state == Event.State.PUBLISHED and (event.is_changed or event.series_id is None):
+        tell_partners(member, event, event, partners)  # of all dates of a series the series tells
     if event.room is not None and event.title != had_title:
         rooms.rename(event.room, event.title, event.titles)
     if told and not event.is_over:
@@ -467,9 +474,13 @@ def _told(event: Event) -> dict[str, Any]:
     return said | {"place": event.place.name if event.place else "", "price": price}
 
 
-def link(row: Event | Series, plan: Plan) -> None:
-    """Write the interests and partner centres that a plan names."""
+def link(row: Event | Series, plan: Plan) -> list[Centre]:
+    """Write the interests and partner centres that a plan names; the centres that are new among these."""
     if "interests" in plan:
         row.interests.set(plan["interests"])
-    if "partner_centres" in plan:
-        row.partner_centres.set(centre for centre in plan["partner_centres"] if centre.pk != row.centre_id)
+    if "partner_centres" not in plan:
+        return []
+    present = set(row.partner_centres.values_list("pk", flat=True))
+    wanted = [centre for centre in plan["partner_centres"] if centre.pk != row.centre_id]
+    row.partner_centres.set(wanted)
+    return [centre for centre in wanted if centre.pk not in present]

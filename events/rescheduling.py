@@ -18,7 +18,7 @@ from events import hosting, pools, rhythm, series
 from events.access import may_run, may_run_series, series_for
 from events.hosting import Change, Plan, Recurrence
 from events.models import CoHost, Event, Pool, Series
-from events.owning import centre_for, must_own
+from events.owning import centre_for, must_own, tell_partners
 from events.series import Occurrence, Rule
 from realtime import clock, rooms
 
@@ -225,7 +225,7 @@ def _change_many(
     if (centre := changes.get("centre")) is not None and centre.pk != meetup.centre_id:
         meetup.centre = centre_for(member, centre)
     hosting.write(meetup, details, member)
-    hosting.link(meetup, details)
+    tell_partners(member, meetup, pivot, hosting.link(meetup, details))
     _reschedule(meetup, move, pivot if which.scope == "following" else _next(meetup), recurrence)
     series.check(series.rule_of(meetup))
     meetup.version += 1

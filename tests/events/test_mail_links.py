@@ -105,6 +105,7 @@ def every_mail() -> None:
     growing()
     reminded()
     asked_to_come()
+    shared()
     asked_something()
     without_account()
     other = register(make_member(), make_event(host=host).pk, [ME])
@@ -163,6 +164,12 @@ def reminded() -> None:
     row = register(make_member(), event.pk, [ME])
     Registration.objects.filter(pk=row.pk).update(created_at=now() - timedelta(days=9))
     reminding.remind_due()
+
+
+def shared() -> None:
+    """A partner centre is named."""
+    event, theirs = make_event(), make_manager()
+    hosting.change(event.host, event.pk, {"partner_centres": [theirs.roles.get().centre]})
 
 
 def asked_to_come() -> None:
