@@ -111,6 +111,7 @@ def members_of(circle: Circle, reader: Member | None = None, limit: int = 60) ->
 @prepared(circle=ID, reader=ID)
 def _members(*, circle: Any, reader: Any, limit: int) -> QuerySet[CircleMembership]:
     people = CircleMembership.objects.filter(circle=circle, state=IN).select_related("member")
+    people = people.only("circle", "is_host", "member__display_name")  # of sixty people a face and a name
     if reader is not None:
         people = people.filter(Q(is_host=True) | ~blocks.apart_from(reader, OuterRef("member")))
     return people.order_by("-is_host", "since", "pk")[:limit]

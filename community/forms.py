@@ -257,12 +257,7 @@ class TownsForm(WithTowns):
 
 def interest_choices() -> list[tuple[str, list[tuple[str, str]]]]:
     """All interests by group, in the language of the page."""
-    groups: dict[str, list[tuple[str, str]]] = {}
-    for interest in Interest.everything():
-        groups.setdefault(interest.group_label, []).append(
-            (interest.slug, f"{interest.emoji} {interest.label}")
-        )
-    return list(groups.items())
+    return Interest.labels_by_group()
 
 
 class InterestsForm(forms.Form):

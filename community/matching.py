@@ -30,7 +30,8 @@ def towns_near(towns: Iterable[Place], km: float) -> set[int]:
 
 
 def suggestions(member: Member, limit: int = 3) -> list[Circle]:
-    """Circles the member is not in that fit: an interest of theirs, near home or work; the nearest first, then the largest.
+    """Circles the member is not in that fit: an interest of theirs, near home or work; of the largest ten for each that is
+    wanted the nearest first, then the largest.
 
     Without any that fit both, those of their interests that are nowhere in particular, then those near by. One query
     for who is signed in.
@@ -38,7 +39,7 @@ def suggestions(member: Member, limit: int = 3) -> list[Circle]:
     profile = getattr(member, "profile", None)
     if profile is None:
         return _largest(member=member.pk, most=limit)
-    ranked = _ranked(member=member.pk, towns=towns_near(homes(profile), NEARBY_KM))
+    ranked = _ranked(member=member.pk, towns=towns_near(homes(profile), NEARBY_KM), most=10 * limit)
     found = [circle for circle in ranked if circle.rank < 3]
     best = [circle for circle in found if circle.rank == found[0].rank]
     best.sort(key=lambda circle: (nearest_km(profile, circle.place) or 0, -circle.size, circle.pk))
@@ -56,7 +57,7 @@ def _largest(*, member: Any, most: int) -> QuerySet[Circle]:
 
 
 @prepared(member=ID, towns=IDS)
-def _ranked(*, member: Any, towns: Any) -> QuerySet[Any]:
+def _ranked(*, member: Any, towns: Any, most: int) -> QuerySet[Any]:
     around = Place.objects.filter(pk__among=towns).values(
         "pk"
     )  # hundreds: read once, not held against each circle
@@ -66,7 +67,7 @@ def _ranked(*, member: Any, towns: Any) -> QuerySet[Any]:
     rank = Case(
         When(near, then=Case(When(liked, then=0), default=2)), When(liked & Q(place=None), then=1), default=3
     )
-    return _free(member).annotate(rank=rank).order_by("rank", "-size", "pk")[:30]
+    return _free(member).annotate(rank=rank).order_by("rank", "-size", "pk")[:most]
 
 
 def suggested_circle(member: Member) -> Circle | None:

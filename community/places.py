@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from community.models.places import Interest, Place, PlaceName, Postcode, fold, interest_id, kilometres
+from realtime.prepared import TEXT, prepared
 
 DATA = Path(__file__).parent / "data"
 REGIONS = {"Düren": "Kreis Düren", "Euskirchen": "Kreis Euskirchen"}  # one name for each district
@@ -157,20 +158,24 @@ def meant(text: str) -> list[Place]:
     A town's own name is taken before its names in other languages and villages near it, a whole name or postcode
     before the beginning of one. "Berg (NL)" keeps to a country. At most three queries.
     """
-    text = text.strip()[:LONGEST_NAME]
-    given = WITH_COUNTRY.match(text)
-    towns = Place.objects.all()
-    if given:
-        text, towns = given["name"], towns.filter(country=given["country"].upper())
+    text, country = text.strip()[:LONGEST_NAME], None
+    if given := WITH_COUNTRY.match(text):
+        text, country = given["name"], given["country"].upper()
     if not fold(text):
         return []
-    named = PlaceName.objects.filter(folded=fold(text)).values("place", "name")
-    codes = Postcode.objects.filter(code=text.upper()).values("place")
-    exact = list(
-        towns.filter(Q(pk__in=named.values("place")) | Q(pk__in=codes)).order_by("-population", "pk")[:20]
-    )
+    exact = _called(name=fold(text), code=text.upper(), country=country)
     own = [town for town in exact if fold(town.name) == fold(text)]
+    towns = Place.objects.filter(country=country) if country else Place.objects.all()
     return own or exact or list(towns.named(text)[:20])
+
+
+@prepared(name=TEXT, code=TEXT, country=TEXT)
+def _called(*, name: Any, code: Any, country: Any) -> QuerySet[Place]:
+    """The towns one of whose names is this, or a postcode; the largest first."""
+    named = PlaceName.objects.filter(folded=name).values("place")
+    codes = Postcode.objects.filter(code=code).values("place")
+    towns = Place.objects.all() if country is None else Place.objects.filter(country=country)
+    return towns.filter(Q(pk__in=named) | Q(pk__in=codes)).order_by("-population", "pk")[:20]
 
 
 def labels(towns: Sequence[Place]) -> list[tuple[Place, str]]:

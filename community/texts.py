@@ -40,6 +40,7 @@ HEADINGS_DOWN = {
 _markdown = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable("strikethrough").disable("image")
 
 
+@lru_cache(maxsize=512)  # what is read often is made once
 def to_html(markdown: str) -> SafeString:
     """Markdown by a stranger as HTML that may stand in a page: text, emphasis, lists and links, no images, no HTML of theirs.
 

@@ -9,6 +9,7 @@ import html
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -54,6 +55,7 @@ def card_of(event: Event, places: Places, words: str) -> Card | None:
     )
 
 
+@lru_cache(maxsize=512)
 def plain(markdown: str) -> str:
     """A text as its words, without marks and links: one line."""
     return " ".join(html.unescape(TAG.sub("", BREAK.sub(" ", texts.to_html(markdown)))).split())

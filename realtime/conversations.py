@@ -1,7 +1,7 @@
 """A member's conversations: the list by what needs them, quiet, stepping out and coming back."""
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
@@ -45,16 +45,19 @@ def _said(*, entries: Any) -> QuerySet[Entry]:
     return Entry.objects.filter(pk__among=entries).select_related("author")
 
 
-def unread_of(member: Any) -> list[Any]:
-    """The rooms with something new for the member, mentions first; of muted ones only those with mentions. One query."""
-    rows = [titled(row) for row in _with_unread(member=member.pk)]
-    new = [row for row in rows if (row.named if row.muted else row.unread)]
-    return sorted(new, key=lambda row: (-row.named, -row.unread, row.pk))
+def unread_of(member: Any, most: int) -> list[Any]:
+    """The rooms with something new for the member, mentions first, at most so many; of muted ones only those with mentions.
+
+    One query.
+    """
+    return [titled(row) for row in _with_unread(member=member.pk, most=most)]
 
 
 @prepared(member=ID)
-def _with_unread(*, member: Any) -> QuerySet[Any]:
-    return participations(member).annotate(unread=F("room__n") - F("read_n"))
+def _with_unread(*, member: Any, most: int) -> QuerySet[Any]:
+    rows: Any = participations(member).annotate(unread=F("room__n") - F("read_n"))
+    new = rows.filter(Q(muted=True, named__gt=0) | Q(muted=False, unread__gt=0))
+    return cast("QuerySet[Any]", new.order_by("-named", "-unread", "pk")[:most])
 
 
 def _how_quiet(row: Any) -> int:

@@ -17,9 +17,11 @@ the function as None. The function must not look at a clock, a language or anyth
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
 from typing import Any, cast
 from uuid import UUID
 
@@ -39,6 +41,7 @@ from django.db.models import (
 from django.db.models.sql import Query, UpdateQuery
 
 MOST_SHAPES = 256
+PLAIN = re.compile("[a-z_]{0,20}")  # a constant that can be nothing but itself between quotes
 
 type Kind = Field[Any, Any]
 
@@ -155,40 +158,103 @@ def _pattern(word: str) -> str:
 def _as_parameter(keys: Collection[int | UUID]) -> Any:
     if connection.vendor == "sqlite":
         return json.dumps([key.hex if isinstance(key, UUID) else key for key in keys])
-    return list(keys)
+    return f"{{{','.join(map(str, keys))}}}"  # PostgreSQL reads hundreds of keys faster than Python hands them over
 
 
-@contextmanager
-def _asked(sql: str, parameters: tuple[Any, ...]) -> Iterator[Any]:
-    """A cursor with the answer. PostgreSQL keeps the statement planned once this connection has asked it a few times."""
-    if connection.vendor == "sqlite":
-        with connection.cursor() as cursor:
-            cursor.execute(sql, parameters)
+def _numbered(sql: str, parameters: Sequence[Any]) -> tuple[bytes, list[Any]]:
+    """A statement as PostgreSQL itself reads it, and what stands at each of its numbers.
+
+    What is the same each time stands in it, and a key or a moment has one number however often it is asked about: of
+    eighty parameters a page had, a dozen are left. psycopg need not look for them in the text, which it would do each time
+    for a long one.
+    """
+    left, numbers, places = iter(parameters), dict[Any, int](), list[Any]()
+
+    def written(found: re.Match[str]) -> str:
+        if found[0] == "%%":
+            return "%"
+        place = next(left)
+        if not isinstance(place, Given) and (literal := _literal(place)):
+            return literal
+        once = isinstance(place, Given) and isinstance(
+            place.output_field, BigIntegerField | DateTimeField | Ids
+        )
+        key = place.said() if once else len(places)
+        if key not in numbers:
+            places.append(place)
+            numbers[key] = len(places)
+        return f"${numbers[key]}"
+
+    return re.sub("%[%s]", written, sql).encode(), places
+
+
+def _literal(constant: Any) -> str:
+    """A constant as it stands in a statement; empty for what is better given beside it."""
+    match constant:
+        case bool():
+            return "true" if constant else "false"
+        case int() if constant >= 0:
+            return str(constant)
+        case str() if PLAIN.fullmatch(constant):
+            return f"'{constant}'"
+        case _:
+            return ""
+
+
+@cache
+def _numbered_cursor() -> type[Any]:
+    from psycopg import RawCursor  # noqa: PLC0415 - SQLite needs no psycopg
+
+    class Numbered(RawCursor[Any]):
+        """Asks what it was made to ask; what it is told to is for the log."""
+
+        asks: tuple[bytes, Sequence[Any]]
+
+        def execute(self, query: Any, params: Any = None, **given: Any) -> Any:
+            return super().execute(*self.asks, **given)
+
+    return Numbered
+
+
+class _Written:
+    """A statement with the places of its values."""
+
+    def __init__(self, sql: str, parameters: Sequence[Any]) -> None:
+        self.sql, self.parameters = sql, parameters
+        self.numbered = None if connection.vendor == "sqlite" else _numbered(sql, parameters)
+
+    @contextmanager
+    def asked(self, values: dict[str, Any]) -> Iterator[Any]:
+        """A cursor with the answer. PostgreSQL keeps the statement planned once this connection has asked it a few times."""
+        if self.numbered is None:
+            with connection.cursor() as cursor:
+                cursor.execute(self.sql, _filled(self.parameters, values))
+                yield cursor
+            return
+        text, places = self.numbered
+        connection.ensure_connection()
+        own = _numbered_cursor()(connection.connection)
+        own.asks = text, _filled(places, values)
+        logged = _filled(self.parameters, values) if connection.queries_logged else ()
+        with connection._prepare_cursor(own) as cursor:  # type: ignore[attr-defined]
+            cursor.execute(self.sql, logged)
             yield cursor
-        return
-    from django.db.backends.postgresql.base import ServerBindingCursor  # noqa: PLC0415 - needs psycopg
-
-    connection.ensure_connection()
-    own = ServerBindingCursor(connection.connection)  # type: ignore[call-arg]
-    with connection._prepare_cursor(own) as cursor:  # type: ignore[attr-defined]
-        cursor.execute(sql, parameters)
-        yield cursor
 
 
-class Statement:
+class Statement(_Written):
     """A queryset as it was written for one shape."""
 
     def __init__(self, queryset: QuerySet[Any, Any]) -> None:
         self.queryset = queryset
         self.compiler = queryset.query.get_compiler(connection=connection)
-        self.sql, self.parameters = self.compiler.as_sql()
+        super().__init__(*self.compiler.as_sql())
         assert not self.compiler.has_extra_select, "a column that only the order needs would come along"
         columns = [column for column, *_ in self.compiler.select]
         self.converters = list(self.compiler.get_converters(columns).items())
 
     def ask(self, values: dict[str, Any]) -> list[Any]:
         """The rows for these values, with what was to be fetched beside them."""
-        with _asked(self.sql, _filled(self.parameters, values)) as cursor:
+        with self.asked(values) as cursor:
             answer = Answer(self, list(cursor.fetchall()))
         query: Any = object.__new__(Query)
         query.__dict__.update(self.queryset.query.__dict__, get_compiler=lambda *_args, **_given: answer)
@@ -202,18 +268,18 @@ class Statement:
         return cast("QuerySet[Any, Any]", asked)
 
 
-class Change:
+class Change(_Written):
     """An update as it was written for one shape: which rows, and what of them becomes what."""
 
     def __init__(self, rows_and_values: tuple[QuerySet[Any, Any], dict[str, Any]]) -> None:
         rows, values = rows_and_values
         query: Any = rows.query.chain(UpdateQuery)
         query.add_update_values(values)
-        self.sql, self.parameters = query.get_compiler(connection=connection).as_sql()
+        super().__init__(*query.get_compiler(connection=connection).as_sql())
 
     def ask(self, values: dict[str, Any]) -> int:
         """How many rows changed."""
-        with _asked(self.sql, _filled(self.parameters, values)) as cursor:
+        with self.asked(values) as cursor:
             return int(cursor.rowcount)
 
 

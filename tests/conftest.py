@@ -14,7 +14,7 @@ from django.utils import translation
 
 from community import places
 from community.models import Place
-from community.models.places import _centres, _interests, _labels, towns_within
+from community.models.places import _centres, _grouped, _interests, _labels, towns_within
 from config import pieces
 from realtime import prepared
 
@@ -34,6 +34,7 @@ def _fresh_start() -> Iterator[None]:
     _centres.clear()
     _interests.clear()
     _labels.clear()
+    _grouped.clear()
     towns_within.cache_clear()
     translation.activate("en")
     yield

@@ -93,6 +93,7 @@ class Place(models.Model):
 _centres: list[tuple[int, float, float]] = []
 _interests: list[Interest] = []
 _labels: dict[str, list[tuple[str, str]]] = {}
+_grouped: dict[str, list[tuple[str, list[tuple[str, str]]]]] = {}
 
 
 def _town_centres() -> list[tuple[int, float, float]]:
@@ -196,6 +197,17 @@ class Interest(WithId):
         if language not in _labels:
             _labels[language] = [(one.slug, one.label) for one in cls.everything()]
         return _labels[language]
+
+    @classmethod
+    def labels_by_group(cls) -> list[tuple[str, list[tuple[str, str]]]]:
+        """Slug and label with its sign of all of them, by the label of their group. As `everything`."""
+        language = get_language() or ""
+        if language not in _grouped:
+            groups: dict[str, list[tuple[str, str]]] = {}
+            for one in cls.everything():
+                groups.setdefault(one.group_label, []).append((one.slug, f"{one.emoji} {one.label}"))
+            _grouped[language] = list(groups.items())
+        return _grouped[language]
 
     @property
     def label(self) -> str:

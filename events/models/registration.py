@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from community.models.households import Child
 from events.models.event import ASKED_FROM, ASKED_LAST, Event, Pool
 from realtime import clock
 from realtime.ids import WithId
+from realtime.prepared import ID, prepared
 from realtime.sealing import SealedJSON
 
 LIVE = ("unconfirmed", "requested", "confirmed", "awaiting_payment", "waiting", "offered")
@@ -203,7 +205,16 @@ class Registration(WithId):
             return self.seated
         if "attendees" in getattr(self, "_prefetched_objects_cache", {}):
             return [one for one in self.attendees.all() if one.is_live]
-        return list(self.attendees.filter(is_live=True).select_related("member").order_by("slot"))
+        found = _live(registration=self.pk)
+        for attendee in found:
+            attendee.registration = self
+        return found
+
+
+@prepared(registration=ID)
+def _live(*, registration: Any) -> QuerySet[Attendee]:
+    rows = Attendee.objects.filter(registration=registration, is_live=True)
+    return rows.select_related("member").order_by("slot")
 
 
 class Reminder(models.Model):

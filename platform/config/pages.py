@@ -31,6 +31,7 @@ from realtime.prepared import ID, MOMENT, TEXT, prepared
 
 VENDOR = settings.ROOT / "platform/config/static/vendor"
 YEAR_S = 365 * 86_400
+ROOMS = 5  # with something new, in sight on Today
 INVITED = 3  # invitations in sight on Today
 
 # Whom people turn to when we do not help: by country, names in their own language.
@@ -113,7 +114,6 @@ def today(request: HttpRequest, member: Member) -> HttpResponse:
     """What is next (its ticket one tap away), what one is invited to, what is unread, one open task, one suggestion."""
     now = clock.now()
     upcoming = _coming(member=member.pk, now=now)
-    unread = conversations.unread_of(member)
     hosting = _hosting(member=member.pk, now=now)
     finding.with_pools(hosting)
     asked = _asked(member=member.pk, email=member.email.lower(), now=now)[0]
@@ -123,8 +123,7 @@ def today(request: HttpRequest, member: Member) -> HttpResponse:
         "next": upcoming[0] if upcoming else None,
         "later": upcoming[1:],
         "hosting": hosting,
-        "rooms": unread[:5],
-        "unread_total": sum(row.named if row.muted else row.unread for row in unread),
+        "rooms": conversations.unread_of(member, ROOMS),
         "invitation": households.invitation_to(member) if asked["is_asked"] else None,
         "invited": invited.open_to(member, now)[:INVITED] if asked["is_invited"] else [],
         "suggested_circle": matching.suggested_circle(member),

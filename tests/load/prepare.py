@@ -12,6 +12,7 @@ django.setup()
 from django.core.signals import request_started  # noqa: E402 - models need Django set up
 from django.db import connection, reset_queries  # noqa: E402
 from django.db.models import Count, Sum  # noqa: E402
+from django.middleware.csrf import CSRF_SECRET_LENGTH  # noqa: E402
 from django.test import Client  # noqa: E402
 from django.test.utils import CaptureQueriesContext  # noqa: E402
 
@@ -27,10 +28,10 @@ LOCAL = {"host": "localhost"}
 
 
 def session_of(member: Member, backend: str | None = None) -> str:
-    """A Cookie header for somebody signed in."""
+    """A Cookie header for somebody signed in, as a browser sends it that has seen a form."""
     client = Client(headers=LOCAL)
     client.force_login(member, backend)
-    return f"session={client.cookies['session'].value}"
+    return f"session={client.cookies['session'].value}; csrf={'c' * CSRF_SECRET_LENGTH}"
 
 
 def pages() -> dict[str, Any]:

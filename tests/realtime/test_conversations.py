@@ -78,7 +78,7 @@ def test_a_quiet_room_does_not_count_but_who_names_me_gets_through() -> None:
     say(bo, quiet)
     say(bo, quiet)
     assert conversations.unread_total(ana) == 1
-    assert [row.room_id for row in conversations.unread_of(ana)] == [loud.pk]
+    assert [row.room_id for row in conversations.unread_of(ana, 5)] == [loud.pk]
     assert [row.unread for row in conversations.of(ana)] == [1, 2]
 
     say(bo, quiet, "@Ana, hello")

@@ -75,9 +75,13 @@ def avatar(member: Any, size: str = "m", named: bool = False) -> SafeString:
     Decorative where the name stands beside it; `named=True` gives it the name as its own label.
     """
     name = str(getattr(member, "display_name", "") or member or "").strip()
+    return _avatar(name, int(getattr(member, "pk", None) or 0) % AVATAR_COLOURS, size, named)
+
+
+@lru_cache(maxsize=2048)
+def _avatar(name: str, colour: int, size: str, named: bool) -> SafeString:  # noqa: FBT001 - a cache knows no names
     words = [word for word in name.replace("-", " ").split() if word[0].isalnum()]
     initials = "".join(word[0] for word in (words[:1] + words[1:][-1:])).upper() or "·"
-    colour = int(getattr(member, "pk", None) or 0) % AVATAR_COLOURS
     label = (
         format_html('role="img" aria-label="{}" title="{}"', name, name)
         if named
