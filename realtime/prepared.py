@@ -221,7 +221,10 @@ class _Written:
 
     def __init__(self, sql: str, parameters: Sequence[Any]) -> None:
         self.sql, self.parameters = sql, parameters
-        self.numbered = None if connection.vendor == "sqlite" else _numbered(sql, parameters)
+        is_numbered = connection.vendor != "sqlite" and not any(
+            isinstance(one, Given) and isinstance(one.output_field, Words) for one in parameters
+        )  # how a text is best looked for depends on the text: that is planned each time
+        self.numbered = _numbered(sql, parameters) if is_numbered else None
 
     @contextmanager
     def asked(self, values: dict[str, Any]) -> Iterator[Any]:
@@ -235,9 +238,8 @@ class _Written:
         connection.ensure_connection()
         own = _numbered_cursor()(connection.connection)
         own.asks = text, _filled(places, values)
-        logged = _filled(self.parameters, values) if connection.queries_logged else ()
         with connection._prepare_cursor(own) as cursor:  # type: ignore[attr-defined]
-            cursor.execute(self.sql, logged)
+            cursor.execute(self.sql, ())
             yield cursor
 
 

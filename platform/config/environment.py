@@ -113,7 +113,10 @@ def database(var: Path) -> dict[str, Any]:
     options["prepare_threshold"] = (
         5  # of what is written once (realtime/prepared.py, statements.py): what the ORM writes anew never is
     )
-    options["options"] = "-c lock_timeout=3000 -c idle_in_transaction_session_timeout=3000"
+    # What is prepared (realtime/prepared.py) is planned once a connection: planning takes longer than answering.
+    options["options"] = (
+        "-c lock_timeout=3000 -c idle_in_transaction_session_timeout=3000 -c plan_cache_mode=force_generic_plan"
+    )
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": unquote(parts.path.lstrip("/")),
