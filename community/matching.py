@@ -1,7 +1,7 @@
 """How near things are to where somebody lives and works, and which circle may be theirs."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import Case, Exists, OuterRef, Q, QuerySet, When
 
@@ -40,20 +40,19 @@ def suggestions(member: Member, limit: int = 3) -> list[Circle]:
     if profile is None:
         return _largest(member=member.pk, most=limit)
     ranked = _ranked(member=member.pk, towns=towns_near(homes(profile), NEARBY_KM), most=10 * limit)
-    found = [circle for circle in ranked if circle.rank < 3]
-    best = [circle for circle in found if circle.rank == found[0].rank]
+    best = [circle for circle in ranked if circle.rank == ranked[0].rank]
     best.sort(key=lambda circle: (nearest_km(profile, circle.place) or 0, -circle.size, circle.pk))
     return best[:limit]
 
 
-def _free(member: Any) -> QuerySet[Circle]:
+def _free(member: Any) -> Any:
     known = CircleMembership.objects.filter(circle=OuterRef("pk"), member=member)
-    return Circle.objects.open_to(member).filter(~Exists(known)).for_list()
+    return Circle.objects.open_to(member).filter(~Exists(known))
 
 
 @prepared(member=ID)
 def _largest(*, member: Any, most: int) -> QuerySet[Circle]:
-    return _free(member).order_by("-size", "pk")[:most]
+    return cast("QuerySet[Circle]", _free(member).for_list().order_by("-size", "pk")[:most])
 
 
 @prepared(member=ID, towns=IDS)
@@ -67,7 +66,9 @@ def _ranked(*, member: Any, towns: Any, most: int) -> QuerySet[Any]:
     rank = Case(
         When(near, then=Case(When(liked, then=0), default=2)), When(liked & Q(place=None), then=1), default=3
     )
-    return _free(member).annotate(rank=rank).order_by("rank", "-size", "pk")[:most]
+    fits = _free(member).annotate(rank=rank).filter(rank__lt=3).order_by("rank", "-size", "pk")
+    best: Any = Circle.objects.filter(pk__among=fits.values("pk")[:most])  # whole are read only those
+    return cast("QuerySet[Any]", best.annotate(rank=rank).for_list().order_by("rank", "-size", "pk"))
 
 
 def suggested_circle(member: Member) -> Circle | None:

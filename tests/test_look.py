@@ -11,6 +11,7 @@ import pytest
 from django import forms
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import ValidationError
 from django.template import Context, Template
 from django.template.loader import render_to_string
 from django.test import Client, RequestFactory
@@ -195,6 +196,31 @@ def test_only_the_first_of_a_french_month_is_an_ordinal():
 def test_a_colon_is_set_as_the_language_sets_it(language: str, written: str):
     with translation.override(language):
         assert shown("a{% colon %}b") == written
+
+
+@pytest.mark.parametrize(
+    ("field", "typed"),
+    [
+        (forms.IntegerField(min_value=1), "0"),
+        (forms.IntegerField(max_value=1), "2"),
+        (forms.IntegerField(), "x"),
+        (forms.FloatField(), "x"),
+        (forms.DateField(), "x"),
+        (forms.TimeField(), "x"),
+        (forms.EmailField(), "x"),
+        (forms.URLField(), "x"),
+        (forms.CharField(max_length=3), "four"),
+        (forms.ChoiceField(choices=[("a", "A")]), "b"),
+        (forms.MultipleChoiceField(choices=[("a", "A")]), "b"),
+        (forms.SlugField(), "a b"),
+    ],
+    ids=lambda one: type(one).__name__ if isinstance(one, forms.Field) else one,
+)
+def test_no_field_says_vous_to_who_fills_it_in(field: forms.Field, typed: str):
+    with translation.override("fr"), pytest.raises(ValidationError) as no:
+        field.clean(typed)
+    said = " ".join(str(one) for one in no.value.messages)
+    assert not re.search(r"(?i)\bvous\b|ssurez|aisissez|lectionnez", said), said
 
 
 def test_a_field_with_a_label_needs_no_placeholder():
