@@ -176,14 +176,16 @@ def event_restore(request: HttpRequest, pk: int) -> HttpResponse:
     event = _run_by(member, pk)
     if request.method == "POST":
         try:
-            if "all" in request.POST:
-                ending.go_on(member, pk)
-            else:
-                undoing.restore(member, pk)
+            back = ending.go_on(member, pk) if "all" in request.POST else [undoing.restore(member, pk)]
         except ValidationError as refused:
             messages.error(request, refused.messages[0])
         else:
             messages.success(request, _("It takes place after all. Everybody has their place back."))
+            if any(map(undoing.kept_its_hour, back)):
+                text = _(
+                    "Its series has moved meanwhile; it is at the time it had. Change it if it shall move, too."
+                )
+                messages.info(request, text)
     return redirect(event)
 
 

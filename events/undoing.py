@@ -120,6 +120,13 @@ def restore(member: Member, event_id: int) -> Event:
     return event
 
 
+def kept_its_hour(event: Event) -> bool:
+    """A date of a series that took place at another hour when it was called off than its series has now. At most one query."""
+    if event.series is None or event.is_changed or event.local_start is None:
+        return False
+    return event.local_start.replace(tzinfo=None) != datetime.fromisoformat(event.original_start)
+
+
 def _come_back(event: Event, ended: QuerySet[EndedParty]) -> list[Registration]:
     """The parties as they were, in places, line and room, but for those that said meanwhile that they do not come: these stay
     cancelled. All of them. Event locked. Five queries, one more for each pool and batch.

@@ -151,11 +151,11 @@ class RefusalMiddleware:
         return None
 
 
-# What a member sees before the welcome is through. No id of an event or circle leads past it.
+# What a member sees before the welcome is through. No id of an event or circle leads past it; a ticket is never held up.
 _OPEN_PATHS = (
     *("/welcome/", "/places/suggest/", "/accounts/", "/language/", "/gate/", "/demo/", "/offline/"),
     *("/about/", "/privacy/", "/imprint/", "/terms/", "/accessibility/"),
-    *("/api/", "/static/", "/calendar/", "/healthz", "/readyz", "/metrics"),
+    *("/registrations/", "/api/", "/static/", "/calendar/", "/healthz", "/readyz", "/metrics"),
 )
 _OPEN_EXACTLY = {"/t", "/sw.js", "/manifest.webmanifest"}
 

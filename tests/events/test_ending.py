@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 
-from events import cohosts, ending, hosting, series, undoing
+from events import cohosts, ending, hosting, rescheduling, series, undoing
 from events.models import Event, Registration, Series
 from events.registration import Person, register
+from events.rescheduling import Which
 from realtime import clock as our_clock
 from realtime import notify
 from realtime.models import Mail
@@ -128,6 +129,24 @@ def test_who_runs_one_date_does_not_end_the_meetup(host: Any) -> None:
     with pytest.raises(ValidationError) as refused:
         ending.end_from(host, alone.pk)
     assert refused.value.code == "closed"
+
+
+def test_a_date_that_comes_back_after_its_series_moved_says_that_it_did_not(host: Any) -> None:
+    dates = meetup_of(host)
+    hosting.call_off(host, dates[2].pk)
+    start = dates[0].local_start
+    assert start is not None
+    changes: Any = {"starts_at": start.replace(tzinfo=None) + timedelta(hours=1)}
+    assert dates[0].series is not None
+    rescheduling.change_series(host, dates[0].series.pk, Which("all", dates[0].pk), changes)
+
+    done = make_client(host).post(f"{dates[2].get_absolute_url()}restore/", follow=True).text
+
+    assert "Its series has moved meanwhile; it is at the time it had." in done
+    assert Event.objects.get(pk=dates[2].pk).starts_at == dates[2].starts_at
+    hosting.call_off(host, dates[1].pk)
+    again = make_client(host).post(f"{dates[1].get_absolute_url()}restore/", follow=True).text
+    assert "It takes place after all." in again and "meanwhile" not in again
 
 
 def test_the_page_asks_which_dates_and_undoes_them_together(host: Any) -> None:

@@ -343,6 +343,14 @@ def test_the_sign_up_itself_adopts(client: Any) -> None:
     assert row.member is not None and row.member.email == "ida@example.org"
 
 
+def test_a_ticket_is_not_held_up_by_the_welcome() -> None:
+    event, member = coming_up(), make_member(onboarded_at=None)
+    row = register(member, event.pk, [ME])
+    browser = make_client(member)
+    assert browser.get(f"/registrations/{row.public_id}/").status_code == 200
+    assert browser.get(event.get_absolute_url())["Location"] == "/welcome/1/", "all else waits"
+
+
 def test_an_address_that_is_not_confirmed_adopts_nothing() -> None:
     row = confirmed(coming_up())
     sneaky = make_member(email="ida@example.org")
