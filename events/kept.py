@@ -121,7 +121,7 @@ add(
         Registration,
         {
             KEY: "id",
-            LINK: "event member",
+            LINK: "event member moved_to",
             COUNT: "next_slot serial min_serial queued_at passed_over more version",
             PARTIES: "guest_email guest_name wanted language state party_size offer_expires_at turned_down_at still_coming_at"
             " created_at"
