@@ -16,6 +16,13 @@ from realtime import clock
 from realtime.prepared import ID, IDS, MOMENT, TEXT, WORDS, keys_of, prepared
 
 
+# What a card shows: texts and questions of a whole page of events would be read and taken apart for nothing.
+ON_A_CARD = (
+    *("title", "translations", "language", "starts_at", "ends_at", "timezone", "all_day", "state", "town"),
+    *("languages", "for_families", "step_free", "place__name", "place__lat", "place__lon"),
+)
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What somebody looks for; None and empty narrow nothing."""
@@ -116,7 +123,7 @@ def _listed(
     if is_new:
         shown = shown.exclude(registrations__member=reader)
     events = shown.order_by("starts_at", "pk") if shows_past else shown.upcoming(now)
-    return narrowed(events, **given).select_related("place")[skip : skip + most]
+    return narrowed(events, **given).select_related("place").only(*ON_A_CARD)[skip : skip + most]
 
 
 @prepared(events=IDS)
