@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from community.models import Member
 from events import hosting, undoing
 from events.access import event_for, may_run_series, series_for
-from events.models import CallOff, Event
+from events.models import CallOff, Event, Series
 from events.models.event import EventQuerySet
 from events.models.registration import LIVE
 from events.rescheduling import split
@@ -38,12 +38,7 @@ def end_from(member: Member, event_id: int, reason: str = "") -> list[Event]:
     after ten minutes. A second time ends nothing more. Raises Event.DoesNotExist, PermissionDenied for who runs single
     dates only, ValidationError: closed for an event that stands alone, too_late for a date that has begun.
     """
-    event = event_for(member, event_id)
-    if event.series_id is None:
-        raise ValidationError(_("This event is no date of a meetup."), code="closed")
-    meetup = series_for(member, event.series_id, lock=True)
-    if not may_run_series(member, meetup):
-        raise PermissionDenied(_("Only who hosts the event can call it off."))
+    meetup = _meetup_of(member, event_id)
     event = meetup.occurrences.select_for_update().get(pk=event_id)
     if event.state == Event.State.CANCELLED:
         return []
@@ -63,6 +58,17 @@ def end_from(member: Member, event_id: int, reason: str = "") -> list[Event]:
     return gone
 
 
+def _meetup_of(member: Member, event_id: int) -> Series:
+    """The series of this date, locked. Raises as `end_from`."""
+    event = event_for(member, event_id)
+    if event.series_id is None:
+        raise ValidationError(_("This event is no date of a meetup."), code="closed")
+    meetup = series_for(member, event.series_id, lock=True)
+    if not may_run_series(member, meetup):
+        raise PermissionDenied(_("Only who hosts the event can call it off."))
+    return meetup
+
+
 def ended_together(event: Event) -> list[int]:
     """The dates, this one among them, that ended with it and can still come back. Two queries; none for what stands alone."""
     meetup = event.series
@@ -79,12 +85,8 @@ def go_on(member: Member, event_id: int) -> list[Event]:
 
     Raises Event.DoesNotExist, PermissionDenied, ValidationError too_late: that was more than ten minutes ago.
     """
-    event = event_for(member, event_id)
-    if event.series_id is None:
-        raise ValidationError(_("This event is no date of a meetup."), code="closed")
-    meetup = series_for(member, event.series_id, lock=True)
-    if not may_run_series(member, meetup):
-        raise PermissionDenied(_("Only who hosts the event can change it."))
+    meetup = _meetup_of(member, event_id)
+    event = meetup.occurrences.get(pk=event_id)
     if meetup.ended_at is None:
         return []
     event.series = meetup

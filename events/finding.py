@@ -15,7 +15,6 @@ from events.models.event import EventQuerySet
 from realtime import clock
 from realtime.prepared import ID, IDS, MOMENT, TEXT, WORDS, keys_of, prepared
 
-
 # What a card shows: texts and questions of a whole page of events would be read and taken apart for nothing.
 ON_A_CARD = (
     *("title", "translations", "language", "starts_at", "ends_at", "timezone", "all_day", "state", "town"),
