@@ -427,3 +427,12 @@ def test_who_stepped_out_of_the_room_and_gives_the_place_back_cannot_come_back_b
 
     register(ana, event.pk, [ME])
     assert Participant.objects.get(room=event.room_id, member=ana).left_seq is None
+
+
+def test_a_mail_speaks_to_one_as_to_one_and_to_a_family_as_to_several() -> None:
+    event, alone, ana = make_event(), make_member(), make_member()
+    register(alone, event.pk, [Person()])
+    register(ana, event.pk, [Person(), Person(name="Oma")])
+    told = {mail.to: mail.text for mail in Mail.objects.filter(kind="event_registered")}
+    assert "your place is yours." in told[alone.email] and "Give your place to" in told[alone.email]
+    assert "your places are yours." in told[ana.email] and "Give your places to" in told[ana.email]
