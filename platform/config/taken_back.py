@@ -2,13 +2,24 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from allauth.account.models import EmailAddress
 
 from community.models import Centre, Member, Role
-from events.models import CalendarFeed, CoHost, DoorHelper, Inquiry, Invitation, InvitationStop
+from events.models import (
+    CalendarFeed,
+    CoHost,
+    DoorHelper,
+    Event,
+    Inquiry,
+    Invitation,
+    InvitationStop,
+    Series,
+)
 from realtime.models import MailedKey
 
+PARTNERS: dict[bool, Any] = {False: Event.partner_centres.through, True: Series.partner_centres.through}
 INVITED = ("mail_at", "mailed_at", "again_at", "declined_at", "withdrawn_at")
 
 
@@ -20,6 +31,7 @@ class Rights:
     hosts: frozenset[int]
     helpers: frozenset[tuple[int, int]]  # (event, member)
     cohosts: frozenset[tuple[int | None, ...]]  # (event, series, member)
+    partners: frozenset[tuple[bool, int, int]]  # (is a series, event or series, centre)
     addresses: dict[int, str]
     feeds: dict[int, int]  # member: version of the feed's address
     used_keys: dict[str, datetime | None]  # of mails, by digest
@@ -29,13 +41,14 @@ class Rights:
 
 
 def rights() -> Rights:
-    """As they are now. Ten queries."""
+    """As they are now. Twelve queries."""
     roles = Role.objects.values_list("member", "centre", "kind")
     return Rights(
         {(member, centre): kind for member, centre, kind in roles},
         frozenset(Member.objects.filter(is_host=True).values_list("pk", flat=True)),
         frozenset(DoorHelper.objects.values_list("event", "member")),
         frozenset(CoHost.objects.values_list("event", "series", "member")),
+        frozenset((is_series, row, centre) for is_series, _pk, row, centre in _partners()),
         dict(Member.objects.values_list("pk", "email")),
         dict(CalendarFeed.objects.values_list("member", "version")),
         dict(MailedKey.objects.exclude(used_at=None).values_list("digest", "used_at")),
@@ -43,6 +56,15 @@ def rights() -> Rights:
         dict(Inquiry.objects.values_list("pk", "is_public")),
         tuple(InvitationStop.objects.values_list("centre", "member", "email")),
     )
+
+
+def _partners() -> list[tuple[bool, int, int, int]]:
+    """Which centres run what belongs to another: (is a series, id of the row, event or series, centre). Two queries."""
+    return [
+        (is_series, *row)
+        for is_series, table in PARTNERS.items()
+        for row in table.objects.values_list("pk", "series" if is_series else "event", "centre")
+    ]
 
 
 def keep(then: Rights) -> None:
@@ -60,6 +82,9 @@ def keep(then: Rights) -> None:
     for pk, *place in CoHost.objects.values_list("pk", "event", "series", "member"):
         if tuple(place) not in then.cohosts:
             CoHost.objects.filter(pk=pk).delete()
+    for is_series, pk, row, centre in _partners():
+        if (is_series, row, centre) not in then.partners:
+            PARTNERS[is_series].objects.filter(pk=pk).delete()
     for member_id, version in then.feeds.items():
         if Member.objects.filter(pk=member_id).exists():
             CalendarFeed.objects.update_or_create(member_id=member_id, defaults={"version": version})

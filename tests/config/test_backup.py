@@ -28,9 +28,9 @@ from community.models import ApiToken, Erasure, Export, ExportPart, Member, Role
 from community.sign_ins import issue_token, member_for_token
 from config import archive, backup
 from config.management.commands.backup import Command as Backup
-from events import calendars, desk, invited, inviting, registration
+from events import calendars, cohosts, desk, hosting, inquiries, invited, inviting, registration
 from events.gates import dismiss_helper, gate_for_token, name_helper, open_gate, pair
-from events.models import DoorHelper, Event, Gate, Invitation, InvitationStop
+from events.models import DoorHelper, Event, Gate, Inquiry, Invitation, InvitationStop
 from realtime import chat, clock, conversations, notify, rooms
 from realtime.models import Entry, Mail, MailedKey, Room, Site
 from tests.factories import (
@@ -466,6 +466,31 @@ def test_who_said_no_to_an_invitation_since_is_not_asked_again(tmp_path, key_fil
     sent = Mail.objects.count()
     invited.send_due()
     assert Mail.objects.count() == sent
+
+
+def test_a_question_taken_back_and_a_centre_taken_out_since_stay_so(tmp_path, key_file):
+    host, mine, other = make_host(centre=make_centre()), make_centre(), make_centre()
+    event, member = make_event(host=host), make_member()
+    start = (clock.now() + timedelta(days=2)).replace(tzinfo=None, microsecond=0)
+    meetup = hosting.publish_series(
+        host,
+        {"title": "Table", "starts_at": start, "partner_centres": [mine, other]},
+        {"rrule": "FREQ=WEEKLY;COUNT=2"},
+    )
+    hosting.change(host, event.pk, {"partner_centres": [mine, other]})
+    back, shown = (
+        inquiries.ask(member, event.pk, text) for text in ("Is there a lift?", "May I bring a dog?")
+    )
+    inquiries.answer(host, shown.pk, "Yes", public=True)
+    path = back_up(tmp_path / "a.age")
+    inquiries.withdraw(member, back.pk)
+    inquiries.hide(host, shown.pk)
+    cohosts.take_out(host, event.pk, mine.pk)
+    cohosts.take_out(host, meetup.occurrences.first().pk, mine.pk)
+    restore(path, key_file, replace=True)
+    assert list(Inquiry.objects.values_list("pk", "is_public")) == [(shown.pk, False)]
+    for row in (event, meetup, *meetup.occurrences.all()):
+        assert list(row.partner_centres.all()) == [other]
 
 
 def test_who_was_erased_after_the_backup_does_not_come_back(tmp_path, key_file):
