@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from community.models import Place, PlaceName
 from community.models.places import fold
@@ -38,7 +38,12 @@ WRITTEN = (
     "updated_at",
 )
 KEPT = ("recurrence", "url", "said", "offer", "gone", "is_open")
-GROUPS = ("title", "description", "when", "where")
+GROUPS = {  # what a calendar says of a date
+    "title": gettext_lazy("Title"),
+    "description": gettext_lazy("Description"),
+    "when": gettext_lazy("When"),
+    "where": gettext_lazy("Where"),
+}
 POSTCODE = re.compile(r"^(?:[A-Z]{1,2}[- ])?\d{4,5}(?:\s?[A-Z]{2}\b)?\s+", re.IGNORECASE)
 
 type Said = dict[str, Any]
@@ -58,6 +63,16 @@ class Following:
     def is_news(self) -> bool:
         """It says something that has not been said: for the draft, or for somebody to decide."""
         return bool(self.write) or self.offer != self.date.offer or bool(self.date.gone)
+
+    @property
+    def changed(self) -> list[str]:
+        """What is different, in the words of the page."""
+        old = self.date.offer
+        return [
+            str(label)
+            for group, label in GROUPS.items()
+            if group in self.write or (group in self.offer and self.offer[group] != old.get(group))
+        ]
 
 
 @dataclass

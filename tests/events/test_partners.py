@@ -174,6 +174,16 @@ def test_a_draft_follows_the_calendar(staff: Member):
     assert "taalcafe" in event.search
 
 
+def test_what_a_newer_file_changes_is_named_before_it_is_brought_in(staff: Member):
+    calendar = given(staff, file_of(vevent()))
+    newer_one = vevent(title="Taalcafé").replace("Library", "Town hall")
+    partners.give_file(staff, calendar.pk, file_of(newer_one))
+    calendar.refresh_from_db()
+    (news,) = partners.preview(calendar).news
+    assert news.changed == ["Title", "Where"]
+    assert "Title, Where" in make.make_client(staff).get(page(staff, calendar)).content.decode()
+
+
 def test_what_somebody_here_changed_stays_and_the_rest_follows(staff: Member):
     calendar = given(staff, file_of(vevent()))
     hosting.change(staff, only().pk, {"title": "Tea and talk"})
