@@ -120,7 +120,8 @@ def differences(event: Event, plan: Plan) -> Plan:
                 same = value == (present and present.replace(tzinfo=None))
             case "interests" | "partner_centres":
                 rows = getattr(event, name).values_list("pk", flat=True)
-                same = {row.pk for row in cast("list[Any]", value)} == set(rows)
+                wanted = {row.pk for row in cast("list[Any]", value)}
+                same = wanted - {event.centre_id} == set(rows)  # it is no partner of itself
             case _:
                 same = value == getattr(event, name)
         if not same:
@@ -141,9 +142,20 @@ def published_again(host: Member, plan: Plan, rule: Rule | None, *, is_draft: bo
     alike = lately.filter(title=plan["title"], starts_at=start.astimezone(UTC))
     for event in alike.select_related("series", "place", "circle", "centre").order_by("pk"):
         as_ruled = series.rule_of(event.series) if event.series else None
-        if as_ruled == rule and not differences(event, plan):
+        other = differences(event, plan)
+        ours = {
+            name
+            for name in ("questions", "ticket_types")
+            if _unnamed(plan, name) == _unnamed(vars(event), name)
+        }
+        if as_ruled == rule and other.keys() <= ours:
             return event
     return None
+
+
+def _unnamed(said: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """Questions or kinds of tickets without the ids that they get each time they are written."""
+    return [{key: value for key, value in row.items() if key != "id"} for row in said.get(name, ())]
 
 
 def recurrence_from(event: Event) -> Recurrence:

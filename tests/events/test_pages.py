@@ -527,7 +527,20 @@ def test_a_host_publishes_a_fortnightly_meetup_in_the_same_form(client: Client) 
     assert Series.objects.get().rrule.startswith("FREQ=WEEKLY")
 
 
-@pytest.mark.parametrize("typed", [{}, {"draft": "1"}, {"repeat": "weekly", "every": "2"}])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        {},
+        {"draft": "1"},
+        {"repeat": "weekly", "every": "2"},
+        {
+            "question0-text": "Which dish?",
+            "question0-kind": "text",
+            "ticket0-name": "Adult",
+            "ticket0-capacity": "3",
+        },
+    ],
+)
 def test_the_same_form_sent_once_more_leads_to_what_it_made(typed: dict[str, str]) -> None:
     page = make_client(make_host(centre=make_centre()))
     first = page.post("/events/new/", form(**typed))
