@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from community.members import ADULT_AGE
-from events.models import Event
+from events.models import Attendee, Event
 from events.models.details import Details
 from realtime import clock
 
@@ -36,3 +36,14 @@ def fits(event: Details, age: int, *, by_year: bool) -> bool:
     ages = {age, age - 1} if by_year else {age}
     youngest, eldest = event.min_age or 0, ADULT_AGE if event.max_age is None else event.max_age
     return any(youngest <= one <= eldest for one in ages)
+
+
+def outside(event: Event) -> list[str]:
+    """The children in parties of an event whom its ages leave out, by name. One query."""
+    rows = Attendee.objects.filter(event=event, is_live=True, age__isnull=False).select_related("child")
+    found = []
+    for one in rows.order_by("registration", "slot"):
+        age = at(event, one.child.birth_year) if one.child else one.age or 0
+        if age < ADULT_AGE and not fits(event, age, by_year=one.child is not None):
+            found.append(one.name or _("a guest"))
+    return found

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from community import members
 from community.models import Member
-from events import by_hand, ending, hosting, rescheduling, series, series_views, undoing
+from events import ages, by_hand, ending, hosting, rescheduling, series, series_views, undoing
 from events.access import event_for, may_run, may_run_series
 from events.forms import CallOffForm, today
 from events.host_forms import EndForm, EventForm
@@ -76,7 +76,9 @@ def event_edit(request: HttpRequest, pk: int) -> HttpResponse:
         try:
             if event.series_id:
                 return series_views.change(request, member, event, form)
+            had = event.min_age, event.max_age
             messages.success(request, _changed(member, event, form, publishes="publish" in request.POST))
+            _note_ages(request, _run_by(member, pk), had)
             if names := by_hand.unreachable_at([event]):
                 text = _("No mail reaches who has no e-mail address. Please tell them yourself: %(names)s")
                 messages.info(request, text % {"names": ", ".join(names)})
@@ -232,6 +234,13 @@ def _changed(member: Member, event: Event, form: EventForm, *, publishes: bool) 
         hosting.publish_draft(member, event.pk)
         return _("It is published. Share its page with those who should come.")
     return _("It is changed. Who registered is told where it matters.")
+
+
+def _note_ages(request: HttpRequest, event: Event, had: tuple[int | None, int | None]) -> None:
+    """Who registered a child before its event got other ages keeps the place: the host is told whom that concerns."""
+    if (event.min_age, event.max_age) != had and (names := ages.outside(event)):
+        text = _("These children are not of the ages it is for now, and keep their places: %(names)s")
+        messages.info(request, text % {"names": ", ".join(names)})
 
 
 def _refuse(form: EventForm, refused: ValidationError) -> None:

@@ -84,6 +84,26 @@ def test_who_came_before_the_limit_stays_and_nobody_new_gets_past_it(
     assert "Child of 14 (14)" in page and "Not for Child of 5" not in page
 
 
+def test_the_host_is_told_which_children_new_ages_leave_out(parent: Member, home: dict[int, Child]) -> None:
+    event = event_for()
+    register(
+        parent,
+        event.pk,
+        [ME, Person(child_id=home[5].pk), Person(child_id=home[13].pk), Person(name="Tim", age=4)],
+    )
+    host, url = make_client(event.host), f"{event.get_absolute_url()}edit/"
+    initial = host.get(url).context["form"].initial
+    form = {name: value for name, value in initial.items() if value not in (None, False, [], "")} | {
+        "for_families": "on"
+    }
+
+    narrowed = host.post(url, form | {"min_age": "8"}, follow=True).content.decode()
+    assert "keep their places: Child of 5, Tim" in narrowed and "Child of 13" not in narrowed
+    version = {"version": Event.objects.get(pk=event.pk).version, "min_age": "8"}
+    same = host.post(url, form | version | {"title": "Another"}, follow=True).content.decode()
+    assert "keep their places" not in same, "said once"
+
+
 def test_another_date_has_limits_of_its_own(parent: Member, home: dict[int, Child]) -> None:
     host = make_host()
     plan = {
