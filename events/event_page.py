@@ -41,6 +41,8 @@ def party_form(member: Member, event: Event, data: Any = None, *, is_alone: bool
     initial = PartyForm.initial_for(event, adults, children)
     form = PartyForm(data, initial=initial, member=member, adults=adults, children=children, event=event)
     form.there = there
+    form.is_plain = data is None and is_alone and not form.types and not form.answer_fields
+    form.me_label = str(member)
     return form
 
 

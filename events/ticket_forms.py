@@ -95,6 +95,7 @@ class TicketsForm(AnswersForm):
     """
 
     guests_label = gettext_lazy("Guests")
+    is_plain, me_label = False, ""  # nothing in it but oneself, so called, and guests
 
     def __init__(self, *args: Any, event: Event | None = None, **kwargs: Any) -> None:
         super().__init__(*args, event=event, **kwargs)
