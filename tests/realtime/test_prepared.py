@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from realtime import clock, prepared
 from realtime.models import Participant, Room
-from realtime.prepared import ID, IDS, MOMENT, NUMBER, TEXT, WORDS, keys_of
+from realtime.prepared import ID, IDS, MOMENT, NUMBER, TEXT, WORDS, Given, keys_of
 from tests.factories import make_member, make_room
 
 pytestmark = pytest.mark.django_db
@@ -151,3 +151,19 @@ def test_threads_that_ask_at_once_each_get_their_own() -> None:
 
 
 prepared_clock = clock
+
+
+def test_a_statement_has_one_number_a_value_and_its_constants_in_it() -> None:
+    reader, now, word = Given("reader", ID), Given("now", MOMENT), Given("word", TEXT)
+    sql = "SELECT a LIKE '%%x' WHERE b = %s AND c = %s AND d = %s AND e > %s AND f = %s AND g IN (%s, %s) AND h = %s"
+    constants = ("in", True, "O'Brien", 3)
+    text, places = prepared._numbered(
+        sql, [reader, constants[0], constants[1], now, reader, constants[2], constants[3], word]
+    )
+    assert text == (
+        b"SELECT a LIKE '%x' WHERE b = $1 AND c = 'in' AND d = true AND e > $2 AND f = $1 AND g IN ($3, 3) AND h = $4"
+    )
+    assert places == [reader, now, "O'Brien", word], "what is no plain word is given beside the statement"
+    later = now + timedelta(hours=1)
+    assert prepared._numbered("%s %s", [now, later])[0] == b"$1 $2", "an hour later is another value"
+    assert prepared._numbered("%s %s", [word, word])[0] == b"$1 $2", "a text may be wanted as two kinds"
