@@ -1,5 +1,6 @@
 """Pages that draw from several floors: Today, the front page, the demo's door, and what every page carries."""
 
+from datetime import timedelta
 from functools import cache
 from typing import Any, cast
 
@@ -252,8 +253,11 @@ def demo_mail(request: HttpRequest) -> HttpResponse:
     """With DEMO=1 only: the mails the site would have sent, the newest first; none that is held back, or never leaves."""
     if not settings.DEMO:
         raise Http404
-    held = Q(state=Mail.State.QUEUED, due_at__gt=clock.now())
-    mails = Mail.objects.exclude(held | Q(state=Mail.State.DROPPED)).order_by("-pk")
+    held = Q(state=Mail.State.QUEUED, due_at__gt=clock.now() + timedelta(minutes=1))
+    withdrawn = Q(
+        state=Mail.State.DROPPED, error=""
+    )  # with a reason: a backup brought it, and it had been due
+    mails = Mail.objects.exclude(held | withdrawn).order_by("-pk")
     to = request.GET.get("to", "").strip()
     if to:
         mails = mails.filter(to__iexact=to)
