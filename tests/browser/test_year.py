@@ -12,7 +12,7 @@ import pytest
 from engines import Engines, Entry, Seen
 from playwright.sync_api import Browser, Page, expect
 from site_under_test import MORNING, Site
-from visitors import Visitor
+from visitors import PHONE, Visitor
 
 Visit = Callable[..., Visitor]
 ZONE = ZoneInfo("Europe/Brussels")
@@ -72,6 +72,9 @@ class Year:
         self.expected[person] = {}
         for day in days:
             page = visitor.goto(f"/events/{self.events[day]}/")
+            assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], (
+                "all its dates fit"
+            )
             party = page.locator("#come form")
             for other in party.locator('input[name="adults"], input[name="children"]').all():
                 other.set_checked(False, force=True)
