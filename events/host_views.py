@@ -132,7 +132,7 @@ def event_call_off(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask once, with the reason that everybody is told, then call it off; of a meetup, all after it too if so chosen."""
     member = member_of(request)
     event = _run_by(member, pk)
-    later = ending.dates_after(event)
+    later = ending.dates_from(event).exclude(pk=pk)
     n = later.count() if event.series and may_run_series(member, event.series) else 0
     form = EndForm(request.POST or None) if n else CallOffForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
