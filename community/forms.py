@@ -255,11 +255,6 @@ class TownsForm(WithTowns):
         return {name: self.cleaned_data[name] for name in self.towns}
 
 
-def interest_choices() -> list[tuple[str, list[tuple[str, str]]]]:
-    """All interests by group, in the language of the page."""
-    return Interest.labels_by_group()
-
-
 class InterestsForm(forms.Form):
     """Fourth screen: what the member likes."""
 
@@ -269,7 +264,7 @@ class InterestsForm(forms.Form):
 
     def __init__(self, *args: Any, **given: Any) -> None:
         super().__init__(*args, **given)
-        self.fields["interests"].choices = interest_choices()  # type: ignore[attr-defined]
+        self.fields["interests"].choices = Interest.labels_by_group()  # type: ignore[attr-defined]
 
     def changes(self) -> dict[str, Any]:
         """For `members.set_profile`."""
@@ -404,7 +399,7 @@ class CircleForm(WithTowns):
         super().__init__(*args, **given)
         names = texts.language_names(page_language())
         self.fields["language"].choices = [(code, names.get(code, code)) for code in COMMON_LANGUAGES]  # type: ignore[attr-defined]
-        self.fields["interest"].choices = [("", _("None of these")), *interest_choices()]  # type: ignore[attr-defined]
+        self.fields["interest"].choices = [("", _("None of these")), *Interest.labels_by_group()]  # type: ignore[attr-defined]
 
     def clean_place(self) -> Place | None:
         return self.town("place")
@@ -448,7 +443,7 @@ class CirclesFilter(WithTowns):
         if len(near) == 1:  # no town of theirs to choose from: this is the only one, not another
             self.fields["place"].label = _("Town")
         self.fields["near"].choices = near  # type: ignore[attr-defined]
-        self.fields["interest"].choices = [("", _("All")), *interest_choices()]  # type: ignore[attr-defined]
+        self.fields["interest"].choices = [("", _("All")), *Interest.labels_by_group()]  # type: ignore[attr-defined]
 
     def clean_place(self) -> Place | None:
         return self.town("place")

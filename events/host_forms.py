@@ -13,7 +13,6 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from community.forms import interest_choices
 from community.members import ADULT_AGE
 from community.models import Centre, Circle, Interest, Member, Place
 from events import rescheduling
@@ -204,7 +203,7 @@ class EventForm(WhenForm):
         circle, spoken, likes = self.fields["circle"], self.fields["languages"], self.fields["interests"]
         assert isinstance(circle, forms.ModelChoiceField) and isinstance(spoken, forms.MultipleChoiceField)
         assert isinstance(likes, forms.MultipleChoiceField)
-        likes.choices = interest_choices()
+        likes.choices = Interest.labels_by_group()
         for name in ("opens_before", "closes_before", "fixed_before"):
             _offer_as_it_is(self.fields[name], getattr(event, name, None))
         circle.queryset = Circle.objects.filter(
