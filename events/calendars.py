@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -53,6 +53,8 @@ class Said(NamedTuple):
     ends_at: datetime | None
     state: str
     sequence: int
+    uid_series: int | None
+    recurrence_id: str
     created_at: datetime
     updated_at: datetime
     place: str | None
@@ -121,8 +123,7 @@ def invitation(event: Event, *, cancelled: bool = False) -> str:
     """The event as it goes along with a mail (RFC 5546), before it is `addressed`: REQUEST, or CANCEL, which takes it out of a calendar.
 
     REQUEST, though everybody who gets it has said yes already: of PUBLISH, programs make an entry that no later mail
-    changes or takes away. Written once for everybody: five hundred who register at once get one and the same. A date
-    of a meetup is an event with a UID of its own, as in every feed: a RECURRENCE-ID would name it by a time that moves.
+    changes or takes away. Written once for everybody: five hundred who register at once get one and the same.
     """
     centre, place = event.centre, event.place.name if event.place else ""
     said = (event.version, event.sequence, event.updated_at, event.starts_at, event.ends_at, event.state)
@@ -233,22 +234,46 @@ def _calendar(name: str, events: Collection[Said], *, method: str = "PUBLISH") -
     if name:
         calendar.add("x-wr-calname", name)
         calendar.add("refresh-interval", timedelta(hours=6), parameters={"VALUE": "DURATION"})
-    for zone in sorted({event.timezone for event in events if not event.all_day}):
+    for zone in sorted({zone for event in events for zone in _zones(event)}):
         calendar.add_component(zones.component(zone))
     head, end = bytes(calendar.to_ical()).rsplit(END, 1)
     return b"".join((head, *(_component(event, method, settings.PUBLIC_URL) for event in events), END, end))
+
+
+def _zones(event: Said) -> set[str]:
+    """The zones whose clocks its lines name."""
+    named, _colon, _time = event.recurrence_id.rpartition(":")
+    own = set() if event.all_day else {event.timezone}
+    return own | {named.removeprefix("TZID=")} if named.startswith("TZID=") else own
+
+
+def _original(recurrence_id: str) -> date | datetime:
+    """The day, or the time on the clock of its zone, that a date of a meetup was made for."""
+    named, _colon, when = recurrence_id.rpartition(":")
+    if named == "VALUE=DATE":
+        return date.fromisoformat(when)
+    return datetime.fromisoformat(when).replace(tzinfo=ZoneInfo(named.removeprefix("TZID=")))
 
 
 @lru_cache(
     maxsize=8192
 )  # the same event stands in the feeds of its circle, its centre and everybody who comes
 def _component(event: Said, method: str, site: str) -> bytes:
-    """The lines of one event."""
+    """The lines of one event.
+
+    A date of a meetup is an instance by itself (RFC 5545 §3.8.4.4), as in the calendar of who was invited to some dates
+    alone (RFC 4791 §4.1): the UID is its series', the RECURRENCE-ID the time it was made for. No rule goes out, so there
+    is nothing to except from one by EXDATE: what a rule gives differs from program to program, what a date says does
+    not. A date that is left out is not there; one that is called off stays and says so.
+    """
     zone = ZoneInfo(event.timezone)
     start, end = event.starts_at.astimezone(zone), event.ends_at and event.ends_at.astimezone(zone)
     name = ids.encode(event.pk)
     row = icalendar.Event()
-    row.add("uid", f"{name}@{urlsplit(site).hostname}")
+    uid = name if event.uid_series is None else ids.encode(event.uid_series)
+    row.add("uid", f"{uid}@{urlsplit(site).hostname}")
+    if event.uid_series is not None:
+        row.add("recurrence-id", _original(event.recurrence_id))
     row.add("sequence", event.sequence)
     row.add("dtstamp", event.updated_at.astimezone(UTC).replace(microsecond=0))
     row.add("last-modified", event.updated_at.astimezone(UTC).replace(microsecond=0))

@@ -185,7 +185,7 @@ add(
         {
             KEY: "id",
             LINK: "centre circle place series room",
-            COUNT: "version created_at updated_at sequence original_start is_changed fell_away",
+            COUNT: "version created_at updated_at sequence original_start uid_series recurrence_id is_changed fell_away",
             SHARED: f"{DETAILS} starts_at ends_at previous_start state cancel_reason note search",
             HOSTING: "host",
         },

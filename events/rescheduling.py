@@ -14,10 +14,10 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from community.models import Member
-from events import hosting, pools, rhythm, series
+from events import hosting, rhythm, series
 from events.access import may_run, may_run_series, series_for
 from events.hosting import Change, Plan, Recurrence
-from events.models import CoHost, Event, Pool, Series
+from events.models import CoHost, Event, Series
 from events.owning import centre_for, must_own, tell_partners
 from events.series import Occurrence, Rule
 from realtime import clock, rooms
@@ -331,11 +331,7 @@ def _follow_new_rule(meetup: Series, reason: str) -> tuple[list[Affected], list[
     Event.objects.filter(pk__in=[one.event.pk for one in called_off]).update(fell_away=True)
     there = set(meetup.occurrences.values_list("original_start", flat=True))
     new = [one for one in wanted.values() if one.starts_at > clock.now() and one.name not in there]
-    made = [series.event_of(meetup, one) for one in new]
-    Event.objects.bulk_create(made)
-    Pool.objects.bulk_create(pools.made_for(made))
-    series.copy_links(meetup, made)
-    return [*called_off, *back], stay, made
+    return [*called_off, *back], stay, series.add(meetup, new)
 
 
 def _come_back(meetup: Series, wanted: Mapping[str, Occurrence]) -> list[Affected]:

@@ -56,8 +56,14 @@ class Occurrence:
 
     @property
     def name(self) -> str:
-        """Its RECURRENCE-ID for ever: the local time as written."""
+        """By what its series knows it: the local time as written."""
         return self.written.isoformat(timespec="seconds")
+
+    def recurrence_id(self, series: Series) -> str:
+        """What follows RECURRENCE-ID in a calendar (RFC 5545 §3.8.4.4): a day, or the time on the wall that there is."""
+        if series.all_day:
+            return f"VALUE=DATE:{self.starts_at:%Y%m%d}"
+        return f"TZID={series.timezone}:{self.starts_at:%Y%m%dT%H%M%S}"
 
 
 def wall_time(text: str, zone: str, at: time = time()) -> datetime:
@@ -177,15 +183,12 @@ def rule_of(series: Series) -> Rule:
 def make_occurrences(series: Series, until: date) -> list[Event]:
     """Events for the dates up to `until` that have none yet; those made before stay as they are. Series locked.
 
-    A second time makes nothing. Seven queries for any number of new events.
+    A second time makes nothing. Eight queries for any number of new events.
     """
     wanted = occurrences(rule_of(series), until=datetime.combine(until, time.max))
     since = series.made_until or date.min
     there = set(series.occurrences.values_list("original_start", flat=True))
-    new = [event_of(series, one) for one in wanted if one.written.date() > since and one.name not in there]
-    Event.objects.bulk_create(new)
-    Pool.objects.bulk_create(pools.made_for(new))
-    copy_links(series, new)
+    new = add(series, [one for one in wanted if one.written.date() > since and one.name not in there])
     series.made_until = max(until, since)
     series.save(update_fields=["made_until"])
     return new
@@ -238,6 +241,24 @@ COPIED = [
     "ticket_types",
     "asks_again",
 ]
+
+
+def add(series: Series, dates: Sequence[Occurrence]) -> list[Event]:
+    """Events of new dates, with their places and the links of their series. Series locked. Seven queries for any number.
+
+    In calendars a date is named for ever by its series and its time as they are now, wherever it is moved and whichever
+    series it belongs to later. Where a date that was moved has that name already, the new one's own id is its name.
+    """
+    made = [event_of(series, one) for one in dates]
+    taken = set(Event.objects.filter(uid_series=series.pk).values_list("recurrence_id", flat=True))
+    for event, one in zip(made, dates, strict=True):
+        name = one.recurrence_id(series)
+        if name not in taken:
+            event.uid_series, event.recurrence_id = series.pk, name
+    Event.objects.bulk_create(made)
+    Pool.objects.bulk_create(pools.made_for(made))
+    copy_links(series, made)
+    return made
 
 
 def event_of(series: Series, one: Occurrence) -> Event:

@@ -138,6 +138,18 @@ class Event(Details):
     original_start = models.CharField(
         max_length=19, blank=True, help_text="Local RECURRENCE-ID, 2027-06-01T19:00:00"
     )
+    uid_series = models.BigIntegerField(
+        null=True,
+        blank=True,
+        help_text="The series that made it, whose id is the UID of its entry in calendars. Empty: its own id is.",
+    )
+    recurrence_id = models.CharField(
+        max_length=70,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="RFC 5545 §3.8.4.4, after the name: TZID=Europe/Brussels:20270601T190000. Never changes.",
+    )
     is_changed = models.BooleanField(
         default=False, help_text="Changed by itself: no longer follows its series."
     )
@@ -181,6 +193,9 @@ class Event(Details):
             ),  # for programs: called off ones too
             models.Index(fields=["place", "starts_at"], name="events_of_a_town"),
             models.Index(fields=["host", "starts_at"], name="events_of_a_host"),
+            models.Index(
+                fields=["uid_series"], condition=Q(uid_series__isnull=False), name="events_of_a_uid"
+            ),
         ]
 
     def get_absolute_url(self) -> str:

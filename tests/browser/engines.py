@@ -1,15 +1,17 @@
-"""Three programs that read calendars and that nobody here wrote: what they take from a feed, each in its own way."""
+"""Four programs that read calendars and that nobody here wrote: what they take from a feed, each in its own way."""
 
 import os
 import shutil
 import subprocess
 import urllib.request
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import icalendar
+import recurring_ical_events
 from playwright.sync_api import Browser
 from site_under_test import ROOT
 
@@ -41,7 +43,7 @@ READ_WITH_ICAL_JS = """([code, text]) => {
   return calendar.getAllSubcomponents("vevent").map((row) => {
     const event = new ICAL.Event(row);
     const [start, end] = [event.startDate, event.endDate].map((at) => at.toJSDate().toISOString());
-    return [event.uid, start, end, row.getFirstPropertyValue("status")];
+    return [row.getFirstPropertyValue("url"), start, end, row.getFirstPropertyValue("status")];
   });
 }"""
 
@@ -56,7 +58,7 @@ class Entry:
 
 
 type Seen = dict[str, Entry]
-"""By UID."""
+"""By the address of each date's page: the dates of a meetup have one UID."""
 
 
 class Engines:
@@ -80,13 +82,18 @@ class Engines:
         """By engine, what the feed at this address says of the time from `since` on."""
         with urllib.request.urlopen(address, timeout=10) as answer:
             content = answer.read()
-        found = {"icalendar": by_icalendar(content)}
+        found = {
+            "icalendar": by_icalendar(icalendar.Calendar.from_ical(content).walk("VEVENT")),
+            "recurring-ical-events": by_icalendar(
+                recurring_ical_events.of(icalendar.Calendar.from_ical(content)).all()
+            ),
+        }
         if ICAL_JS.exists():
             found["ical.js"] = self._by_ical_js(content)
         if KHAL:
             found["khal"] = self._by_khal(content, since)
         return {
-            name: {uid: entry for uid, entry in seen.items() if entry.starts >= since}
+            name: {url: entry for url, entry in seen.items() if entry.starts >= since}
             for name, seen in found.items()
         }
 
@@ -95,8 +102,8 @@ class Engines:
             READ_WITH_ICAL_JS, [ICAL_JS.read_text(encoding="utf-8"), content.decode()]
         )
         return {
-            uid: Entry(datetime.fromisoformat(start), datetime.fromisoformat(end), status != "CANCELLED")
-            for uid, start, end, status in rows
+            url: Entry(datetime.fromisoformat(start), datetime.fromisoformat(end), status != "CANCELLED")
+            for url, start, end, status in rows
         }
 
     def _by_khal(self, content: bytes, since: datetime) -> Seen:
@@ -107,13 +114,13 @@ class Engines:
         (folder / "feed.ics").write_bytes(content)
         (folder / "config").write_text(KHAL_CONFIG.format(name="mine", folder=folder))
         self._khal(folder, "import", "--batch", "-a", "mine", str(folder / "feed.ics"))
-        shape = "{uid}|{start-long}|{end-long}|{status}"
+        shape = "{url}|{start-long}|{end-long}|{status}"
         first = (since - timedelta(days=1)).date().isoformat()
-        shown = self._khal(folder, "list", "--once", "--day-format", "", "--format", shape, first, "500d")
+        shown = self._khal(folder, "list", "--day-format", "", "--format", shape, first, "500d")
         rows = [line.split("|") for line in shown.splitlines() if line.count("|") == 3]
         return {
-            uid: Entry(_utc(start), _utc(end), status.strip() != "CANCELLED")
-            for uid, start, end, status in rows
+            url.removeprefix("URL:").strip(): Entry(_utc(start), _utc(end), status.strip() != "CANCELLED")
+            for url, start, end, status in rows
         }
 
     def _khal(self, folder: Path, *command: str) -> str:
@@ -129,14 +136,25 @@ class Engines:
         return done.stdout
 
 
-def by_icalendar(content: bytes) -> Seen:
+def names(address: str) -> dict[str, tuple[str, str]]:
+    """By the page of each date, what programs know it by: UID and RECURRENCE-ID."""
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        rows = icalendar.Calendar.from_ical(answer.read()).walk("VEVENT")
     return {
-        str(row["uid"]): Entry(
+        str(row["url"]): (str(row["uid"]), row["recurrence-id"].to_ical().decode())
+        for row in rows
+        if "recurrence-id" in row
+    }
+
+
+def by_icalendar(rows: Iterable[Any]) -> Seen:
+    return {
+        str(row["url"]): Entry(
             row.decoded("dtstart").astimezone(UTC),
             row.decoded("dtend").astimezone(UTC),
             str(row["status"]) != "CANCELLED",
         )
-        for row in icalendar.Calendar.from_ical(content).walk("VEVENT")
+        for row in rows
         if isinstance(row.decoded("dtstart"), datetime) and "dtend" in row
     }
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import holidays
 import pytest
-from engines import Engines, Entry, Seen
+from engines import Engines, Entry, Seen, names
 from playwright.sync_api import Browser, Page, expect
 from site_under_test import MORNING, Site
 from visitors import PHONE, Visitor
@@ -23,7 +23,7 @@ COUNTRIES = {"BE": ("BE", None), "NL": ("NL", None), "DE-NW": ("DE", "NW")}
 def engines(browser: Browser, tmp_path: Path) -> Iterator[Engines]:
     found = Engines(browser, tmp_path)
     if found.lacking:
-        print(f"{len(found.lacking)} of 3 engines lacking: {', '.join(found.lacking)}")
+        print(f"{len(found.lacking)} of 4 engines lacking: {', '.join(found.lacking)}")
         assert os.environ.get("CI") != "true", found.lacking
     yield found
     found.close()
@@ -62,10 +62,11 @@ class Year:
         self.events: dict[date, str] = {}  # as first written
         self.feeds: dict[str, str] = {}
         self.expected: dict[str, Seen] = {}
+        self.names: dict[str, dict[str, tuple[str, str]]] = {}
         self.now = MORNING
 
-    def uid(self, day: date) -> str:
-        return f"{self.events[day]}@localhost"
+    def page(self, day: date) -> str:
+        return f"{self.site.url}/events/{self.events[day]}/"
 
     def comes(self, person: str, visitor: Visitor, days: list[date]) -> None:
         """They register on the page of each date, alone."""
@@ -81,7 +82,7 @@ class Year:
             party.locator('input[name="me"]').check(force=True)
             party.locator("button.button--wide").click()
             page.wait_for_url("**/registrations/*/")
-            self.expected[person][self.uid(day)] = entry(day, "19:00", "22:00")
+            self.expected[person][self.page(day)] = entry(day, "19:00", "22:00")
         shown = visitor.goto("/events/mine/").content()
         found = re.search(r"/calendar/[^\"<\s]+\.ics", shown)
         assert found, "the address of the calendar"
@@ -90,21 +91,25 @@ class Year:
     def becomes(self, day: date, new: Entry) -> None:
         """A date is different for everybody who comes to it."""
         for seen in self.expected.values():
-            if self.uid(day) in seen:
-                seen[self.uid(day)] = new
+            if self.page(day) in seen:
+                seen[self.page(day)] = new
 
     def check(self, step: str) -> None:
         """Every engine shows everybody the same instants: those that the step left."""
-        ours = {self.uid(day) for day in self.events}
+        ours = {self.page(day) for day in self.events}
         for person, address in self.feeds.items():
             wanted = {
-                uid: one
-                for uid, one in self.expected[person].items()
+                page: one
+                for page, one in self.expected[person].items()
                 if one.starts >= self.now.astimezone(UTC)
             }
             for engine, seen in self.engines.read(address, self.now.astimezone(UTC)).items():
-                found = {uid: one for uid, one in seen.items() if uid in ours}
+                found = {page: one for page, one in seen.items() if page in ours}
                 assert found == wanted, (step, person, engine)
+            known = {page: name for page, name in names(address).items() if page in ours}
+            first = self.names.setdefault(person, known)
+            assert known.items() <= first.items(), (step, "a date is known by another name")
+            assert known.keys() >= wanted.keys() and len(set(known.values())) == len(known)
 
     def travel(self, day: date) -> None:
         self.now = datetime.combine(day, time(12), ZONE)

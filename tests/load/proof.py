@@ -466,7 +466,8 @@ class Waits:
                     text = f"{talker.name} in {room} missed {row.kind} {row.seq} for {wait:.2f} s ({without_redis:.2f} s)"
                     yield Violation(
                         "late",
-                        f"{text} at {self._when(until)} from server {span.server}{self._around(since, until)}",
+                        f"{text} at {self._when(until)} from server {span.server}{self._around(since, until)}"
+                        + self._meanwhile(talker, room, since, until),
                     )
 
     def _when(self, at: float) -> str:
@@ -481,6 +482,13 @@ class Waits:
             if fault.since < until and fault.until > since - 3 and not fault.kind.startswith("line")
         ]
         return "; ".join(["", *near])
+
+    def _meanwhile(self, talker: Talker, room: str, since: float, until: float) -> str:
+        """What the client asked and heard of the room then."""
+        near = [
+            (at, text) for at, where, text in talker.notes if since - 4 < at <= until and where in {room, ""}
+        ]
+        return "; ".join(["", *(f"{self._when(at)} {text}" for at, text in near[-30:])])
 
     def _blameless_until(self, row: Row, since: float, until: float, targets: Iterable[str]) -> float:
         """The end of the last harm in this time, or its beginning. The writer's own server may have stood still

@@ -26,6 +26,7 @@ IN_FLIGHT, LONGEST_OUTBOX = 6, 15
 WELCOME_S = 10.0
 BACKOFF_S, LONGEST_BACKOFF_S = 0.1, 3.0
 ACK_EVERY, ACK_S, READ_S, ASK_AGAIN_S = 32, 5.0, 3.0, 0.6
+NOTED = {"sync", "head", "reset", "gone", "error", "welcome"}
 EMOJI = ["👍", "🎉", "🥐", "🚲"]
 
 
@@ -67,6 +68,9 @@ class Talker:
         self.reads: list[Frame] = []
         self.resets: list[tuple[float, Frame]] = []
         self.torn: list[Frame] = []
+        self.notes: list[
+            tuple[float, str, str]
+        ] = []  # when, room, what was asked and heard of it: for people
         self.gaps: list[str] = []
         self.errors: list[tuple[float, Frame]] = []
         self.closes: list[tuple[float, int]] = []
@@ -139,8 +143,13 @@ class Talker:
     async def say(self, **frame: Any) -> None:
         """Send a frame if there is a line; what matters is sent again."""
         if self.line is not None:
+            if frame["type"] in {"sync", "watch"}:
+                self._note(frame.get("room", ""), f"asked {frame['ref']}")
             with contextlib.suppress(WebSocketException):
                 await self.line.send(json.dumps(frame))
+
+    def _note(self, room: str, text: str) -> None:
+        self.notes.append((monotonic(), room, text))
 
     async def _hello(self) -> None:
         now = self._hello_at = monotonic()
@@ -153,6 +162,11 @@ class Talker:
     # ------------------------------------------------------------------------------------------- hearing
 
     async def _hear(self, frame: Frame) -> None:
+        if frame["type"] in NOTED:
+            said = [
+                f"{name}={frame[name]}" for name in ("ref", "seq", "after", "live", "code") if name in frame
+            ]
+            self._note(frame.get("room", ""), " ".join([frame["type"], *said]))
         handler: Callable[[Frame], Any] | None = getattr(self, f"_on_{frame['type']}", None)
         if handler is not None:
             await handler(frame)
