@@ -160,7 +160,7 @@ class State(Enum):
     BUFFERING = auto()  # the database is being read for this socket: keep what comes meanwhile
     WAITING = auto()  # a page was sent and more is there: the client asks for it
     LIVE = auto()
-    FULL = auto()  # 64 entries were not acknowledged: only heads until the client syncs
+    FULL = auto()  # 64 entries were not acknowledged, or a read failed: only heads until the client syncs
 
 
 class Watch:
@@ -169,6 +169,7 @@ class Watch:
     __slots__ = (
         "_buffer",
         "_full_since",
+        "_is_theirs",
         "_leaves",
         "_seen_at",
         "_state",
@@ -190,6 +191,7 @@ class Watch:
         self._state = State.WAITING
         self._leaves: list[int] = []
         self._seen_at = 0
+        self._is_theirs = False  # the database has shown the member in the room
 
     def buffer(self) -> None:
         """Begin to keep what is emitted: the database will be read next. Who left meanwhile has still left."""
@@ -205,6 +207,7 @@ class Watch:
         """
         self.sent = self.acked = self.told = seq
         self._seen_at = max(self._seen_at, seen_at)
+        self._is_theirs |= is_live or seen_at > 0
         left_at = self.left_at()
         buffered, self._buffer, self._leaves = self._buffer, [], []
         self._state = State.LIVE if is_live else State.WAITING
@@ -214,6 +217,15 @@ class Watch:
                 if heard is not None:
                     self.take(heard)
         return left_at
+
+    def fall_behind(self) -> None:
+        """What was asked for could not be read: tell the head again and again until the client asks anew.
+
+        Only where the database has shown the member in the room: of another's they learn nothing.
+        """
+        if self._is_theirs:
+            self._state = State.FULL
+            self._full_since = monotonic()
 
     def left_at(self, seen_at: int = 0) -> int:
         """Where the member left while the database was being read, 0 when they did not, or were seen after it."""

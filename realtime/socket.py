@@ -196,10 +196,13 @@ class Socket:
             self.line.close(BROKEN)
 
     def _settle(self) -> None:
-        """A read of the database that failed leaves its rooms to be asked for again, not waiting for ever."""
+        """A read of the database that failed leaves its rooms to be asked for again, not waiting for ever: also where
+        the client does not try again by itself, it is told when something is said.
+        """
         for watch in list(self.line.watches.values()):
             if watch.is_buffering:
                 self._resume(watch, watch.sent, is_live=False)
+                watch.fall_behind()
 
     def _refuse(self, no: Exception, raw: Mapping[str, Any]) -> None:
         code, detail, more = self._reason(no)

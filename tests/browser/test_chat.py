@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 from site_under_test import ROOT as ROOT_DIR
 from site_under_test import Site
 from visitors import Visitor
@@ -230,6 +230,31 @@ def test_without_a_websocket_messages_come_and_go_all_the_same(visit: Visit, sit
     say(priya.page, "Ich höre dich")
     expect(bubble(amara, "Ich höre dich")).to_have_count(1, timeout=30_000)
     expect(amara.locator("[data-connection]")).to_contain_text("quick connection")
+
+
+def test_a_line_that_could_not_be_taken_in_is_tried_again(visit: Visit, site: Site):
+    """As when the database is started again: the hello of a page is refused, and its line stays open."""
+    amara = visit()
+    refused: list[WebSocketRoute] = []
+
+    def first_time(line: WebSocketRoute) -> None:
+        server = line.connect_to_server()
+        if not refused:
+            refused.append(line)
+            said = {"type": "error", "code": "too_fast", "detail": "Later.", "retry_after": 1}
+            line.on_message(lambda _hello: line.send(json.dumps(said)))
+            server.on_message(lambda _frame: None)
+
+    page = enter(amara, "member")
+    amara.context.route_web_socket("**/ws/", first_time)
+    page.reload()
+    priya = visit(phone=True)
+    enter(priya, "host", page.url.removeprefix(site.url))
+    assert refused
+    say(priya.page, "Are you there?")
+    expect(bubble(page, "Are you there?")).to_have_count(1, timeout=10_000)
+    say(page, "I am")
+    expect(bubble(priya.page, "I am")).to_have_count(1, timeout=10_000)
 
 
 def test_by_keyboard_alone(visit: Visit, site: Site):

@@ -337,6 +337,14 @@ def report(run: Run, verdict: proof.Verdict, seconds: float) -> dict[str, Any]:
         "faults": dict(sorted(kinds.items())),
         "acknowledged": verdict.acknowledged,
         "deliveries": verdict.deliveries,
+        "told_to_try_again": {
+            kind: sum(
+                "retry_after" in frame and str(frame.get("ref", "?"))[:1] == kind[:1]
+                for talker in run.talkers
+                for _at, frame in talker.errors
+            )
+            for kind in ("sync", "watch")
+        },
         "violations": dict(verdict.counts()),
         "worst_wait_s": round(verdict.worst_wait_s, 2),
         "worst_wait_with_redis_down_s": round(verdict.worst_wait_without_redis_s, 2),

@@ -277,6 +277,8 @@ class Talker:
         elif not self.is_welcome and wait is not None:
             await asyncio.sleep(self.rng.uniform(0, wait))
             await self._hello()
+        elif wait is not None and (view := self.views.get(frame.get("room", ""))) and view.asked == ref:
+            view.asked_at = now + wait - ANSWER_S  # then it asks again
         elif len(ref) < len(UUID_TEXT) and frame.get("room") in self.views and frame["code"] == "not_found":
             self._out(self.views[frame["room"]])
 

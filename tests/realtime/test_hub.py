@@ -14,6 +14,7 @@ from realtime import bus, callers, feeds, frames, hub, marks, reading, rooms, th
 from realtime.models import Entry, Participant
 from realtime.threads import Together
 from realtime.threads import in_thread as in_db
+from tests.factories import make_member
 
 from .sockets import Tab, post, two_in_a_room
 
@@ -247,3 +248,49 @@ async def test_among_processes_a_room_joins_what_comes_the_longer_the_longer_sen
     slow.then()
     assert slow.heard == [[1], [2, 3, 4]]
     assert slow.pauses == pytest.approx([pause, pause])
+
+
+async def test_a_room_that_could_not_be_read_is_told_of_until_it_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """A client that gives up at the first refusal would else hear nothing of the room until its line breaks."""
+    monkeypatch.setattr(hub, "TICK_S", 0.05)
+    ana, bo, room = await two_in_a_room()
+    tab = await Tab.watching(bo, room)
+    await post(ana, room, "heard")
+    after = (await tab.entries(1))[0]["seq"]
+
+    def away(*given: Any) -> Any:
+        raise OperationalError("away")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(rooms, "standing_of", away)
+        await tab.send(type="sync", ref=7, room=room.public_id, after=after)
+        refused = await tab.next("error")
+        assert (refused["ref"], refused["code"], refused["retry_after"]) == (7, "too_fast", 1)
+    assert await tab.nothing(), "nothing was said meanwhile"
+    await post(ana, room, "and this")
+    head = await tab.next("head")
+    assert head["seq"] == after + 1
+    await tab.send(type="sync", ref=8, room=room.public_id, after=after)
+    page = await tab.next("sync")
+    assert ([entry["body"]["text"] for entry in page["entries"]], page["live"]) == (["and this"], True)
+    await tab.leave()
+
+
+async def test_of_a_room_that_was_never_shown_to_be_theirs_nobody_is_told(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(hub, "TICK_S", 0.05)
+    ana, _bo, room = await two_in_a_room()
+    stranger = await in_db(make_member)()
+    tab = await Tab.watching(stranger)
+
+    def away(*given: Any) -> Any:
+        raise OperationalError("away")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(rooms, "standing_of", away)
+        await tab.send(type="watch", ref=1, add={room.public_id: [1, 1]}, drop=[])
+        assert (await tab.next("error"))["retry_after"] == 1
+    await post(ana, room, "between us")
+    assert await tab.nothing()
+    await tab.leave()

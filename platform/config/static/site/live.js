@@ -298,6 +298,11 @@ const hearing = {
     badges();
     emit(frame);
   },
+  error(frame) {
+    // The server could not take in the whole line (its database is away): come again. Of one room it tells the head.
+    if (frame.retry_after && frame.ref === undefined && !frame.room) socket.close();
+    emit(frame);
+  },
   bye(frame) {
     comeBackIn = (frame.retry_after ?? 1) * 1000;
   },
