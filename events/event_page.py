@@ -95,7 +95,7 @@ def event_shown(
         "invitation": invitation,
         "key": key,
         "inquiries": asked,
-        "asked": sum(one.answered_at is None for one in asked),
+        "asked": sum(one.answered_at is None and one.put_aside_at is None for one in asked),
         "takes_questions": inquiries.takes_questions(event) and not key,
         "partners": event.partner_centres.all() if there["is_shared"] else [],
         "hosts": cohosts.hosts_of(event) if there["is_cohosted"] else [event.host],

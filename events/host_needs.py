@@ -66,7 +66,7 @@ def _asking(hosted: QuerySet[Event]) -> list[Need]:
 
 def _inquiries(member: Member, hosted: QuerySet[Event]) -> list[Need]:
     coming = hosted.filter(state=Event.State.PUBLISHED, starts_at__gt=clock.now())
-    asked = Inquiry.objects.unanswered().heard_by(member).filter(event__in=coming.values("pk"))
+    asked = Inquiry.objects.waiting().heard_by(member).filter(event__in=coming.values("pk"))
     rows = (
         asked.values("event", "event__title").annotate(n=Count("pk"), first=Min("asked_at")).order_by("first")
     )

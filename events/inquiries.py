@@ -94,9 +94,33 @@ def answer(member: Member, inquiry_id: int, text: str, *, public: bool, seen: st
         member,
         row.answered_at or clock.now(),
     )
-    row.save(update_fields=["answer", "is_public", "answer_language", "answered_by", "answered_at"])
+    row.put_aside_at = None
+    row.save(
+        update_fields=[
+            "answer",
+            "is_public",
+            "answer_language",
+            "answered_by",
+            "answered_at",
+            "put_aside_at",
+        ]
+    )
     if is_first:
         _tell(row, KINDS[1], row.member, f"{row.event.get_absolute_url()}#questions")
+    return row
+
+
+@transaction.atomic
+def put_aside(member: Member, inquiry_id: int, *, aside: bool = True) -> Inquiry:
+    """Say that a question needs no answer: it waits no more, and who asked sees that. Or, not `aside`, take it up again.
+
+    It can be answered all the same. Twice is once. Raises as `answer`, and ValidationError closed: it is answered.
+    """
+    row = to_answer(member, inquiry_id, lock=True)
+    if row.answered_at is not None:
+        raise ValidationError(_("It is answered already."), code="closed")
+    row.put_aside_at = (row.put_aside_at or clock.now()) if aside else None
+    row.save(update_fields=["put_aside_at"])
     return row
 
 

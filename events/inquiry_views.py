@@ -76,6 +76,8 @@ def event_inquiries(request: HttpRequest, pk: int) -> HttpResponse:
         inquiries.hide(member, row.pk)
         messages.success(request, _("It is off the page. Who asked still has your answer."))
         return redirect("event_inquiries", pk)
+    if do in {"aside", "again"}:
+        return _put_aside(request, member, row, aside=do == "aside")
     form = AnswerForm(request.POST, prefix=row.public_id)
     try:
         if form.is_valid():
@@ -97,6 +99,17 @@ def event_inquiries(request: HttpRequest, pk: int) -> HttpResponse:
     return _page(request, member, event, {row.pk: form}, status)
 
 
+def _put_aside(request: HttpRequest, member: Member, row: Inquiry, *, aside: bool) -> HttpResponse:
+    try:
+        inquiries.put_aside(member, row.pk, aside=aside)
+    except ValidationError as refused:
+        messages.error(request, refused.messages[0])
+    else:
+        if aside:
+            messages.success(request, _("Put aside. You can still answer it, below."))
+    return redirect("event_inquiries", row.event_id)
+
+
 def _of(member: Member, event: Event, which: str) -> Inquiry:
     try:
         return inquiries.shown_to(member, event, runs=True).get(pk=ids.decode(which))
@@ -116,7 +129,8 @@ def _page(
     context: dict[str, Any] = {
         "nav": "events",
         "event": event,
-        "waiting": [one for one in shown if one[0].answered_at is None],
+        "waiting": [one for one in shown if one[0].answered_at is None and one[0].put_aside_at is None],
+        "aside": [one for one in shown if one[0].put_aside_at is not None],
         "answered": [one for one in shown if one[0].answered_at is not None],
         "event_page": f"{reverse('event', args=[event.pk])}#questions",
     }

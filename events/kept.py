@@ -215,7 +215,7 @@ add(
         {
             KEY: "id",
             LINK: "event member answered_by",
-            ASKED: "text language asked_at answer answer_language answered_at is_public",
+            ASKED: "text language asked_at answer answer_language answered_at put_aside_at is_public",
         },
         lambda pk: Inquiry.objects.filter(member=pk),
         {"event": "event__title", "answered_by": "answered_by__display_name"},

@@ -130,6 +130,7 @@ def _bodies(people: dict[str, Member]) -> dict[str, dict[str, Any]]:
         "POST /events/{event}/questions/": {"do": "answer:{inquiry}", "{inquiry}-text": "Yes"},
         "POST /api/v1/events/{event}/inquiries/": {"text": "May I bring a pram?"},
         "PUT /api/v1/inquiries/{inquiry}/answer/": {"text": "Yes"},
+        "PATCH /api/v1/inquiries/{inquiry}/": {"aside": True},
         "POST /events/{event}/invitations/": {"emails": "bo@example.org"},
         "POST /invitations/{asked}/": {"do": "decline"},
         "POST /api/v1/events/{event}/invitations/": {"emails": ["bo@example.org"]},

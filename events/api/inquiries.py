@@ -33,6 +33,12 @@ class AnswerIn(serializers.Serializer[Any]):
     public = fields.Flag(required=False, default=False)
 
 
+class AsideIn(serializers.Serializer[Any]):
+    """Whether a question waits for no answer any more."""
+
+    aside = fields.Flag()
+
+
 class InquiryAnswer(serializers.Serializer[Any]):
     """A question. `mine`: the caller asked it. `member` and `name` say who did, to who runs the event alone."""
 
@@ -44,6 +50,7 @@ class InquiryAnswer(serializers.Serializer[Any]):
     answer = serializers.CharField()
     answer_language = serializers.CharField()
     answered_at = serializers.DateTimeField(allow_null=True)
+    put_aside_at = serializers.DateTimeField(allow_null=True)
     public = serializers.BooleanField()
     mine = serializers.BooleanField()
     member = Id(allow_null=True)
@@ -87,6 +94,16 @@ class InquiryDetail(APIView):
         inquiries.withdraw(member_of(request), pk)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
+    @extend_schema(request=AsideIn, responses=InquiryAnswer, operation_id="inquiries_put_aside")
+    def patch(self, request: Request, pk: int) -> Response:
+        """Who runs the event puts it aside, or takes it up again. Twice is once. 409 `closed`: it is answered."""
+        member = member_of(request)
+        inquiries.to_answer(member, pk)
+        data = AsideIn(data=request.data)
+        data.is_valid(raise_exception=True)
+        row = inquiries.put_aside(member, pk, aside=data.validated_data["aside"])
+        return Response(_data(request, row, runs=True))
+
 
 class InquiryReply(APIView):
     """The answer to a question."""
@@ -114,6 +131,7 @@ def _data(request: Request, row: Inquiry, *, runs: bool) -> dict[str, Any]:
         "answer": row.answer,
         "answer_language": row.answer_language,
         "answered_at": at(row.answered_at),
+        "put_aside_at": at(row.put_aside_at),
         "public": row.is_public,
         "mine": reader is not None and row.member_id == reader.pk,
         "member": row.member.public_id if runs else None,

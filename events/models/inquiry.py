@@ -17,8 +17,12 @@ from realtime.models import Block
 
 class InquiryQuerySet(models.QuerySet["Inquiry"]):
     def unanswered(self) -> InquiryQuerySet:
-        """Those that wait for the host."""
+        """Those that nobody has answered."""
         return self.filter(answered_at=None)
+
+    def waiting(self) -> InquiryQuerySet:
+        """Those that wait for the host: not answered, and not put aside."""
+        return self.unanswered().filter(put_aside_at=None)
 
     def heard_by(self, reader: Member) -> InquiryQuerySet:
         """Those of nobody from whom a block keeps the reader apart. No query of its own."""
@@ -41,6 +45,9 @@ class Inquiry(WithId):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
     answered_at = models.DateTimeField(null=True, blank=True)
+    put_aside_at = models.DateTimeField(
+        null=True, blank=True, help_text="Since when the host means to say nothing."
+    )
     is_public = models.BooleanField(
         default=False, help_text="Question and answer stand on the event's page, the asker unnamed."
     )

@@ -275,3 +275,44 @@ def test_nobody_replaces_an_answer_they_have_not_read(client: Client) -> None:
     row.refresh_from_db()
     assert (row.answer, row.is_public) == ("No", False) and "The answer is changed." in again.text
     assert mails(inquiries.KINDS[1]) == [member.email]
+
+
+def test_a_question_that_needs_no_answer_is_put_aside_and_taken_up_again() -> None:
+    event, member = make_event(), make_member()
+    row = inquiries.ask(member, event.pk, PRAM)
+    path, host = f"/events/{event.public_id}/questions/", make_client(event.host)
+    assert asks_of(event) == ["1 question waits for your answer."]
+
+    for _twice in range(2):
+        page = host.post(path, {"do": f"aside:{row.public_id}"}, follow=True).text
+        assert "Put aside" in page and "Nothing waits for you" in page
+    assert asks_of(event) == []
+    (mine,) = page_of(event, member)
+    assert "the host has read it" in mine and "waits for an answer" not in mine
+    assert mails("event_inquiry_answered") == []
+
+    host.post(path, {"do": f"again:{row.public_id}"})
+    assert asks_of(event) == ["1 question waits for your answer."]
+    host.post(path, {"do": f"aside:{row.public_id}"})
+    host.post(path, {"do": f"answer:{row.public_id}", f"{row.public_id}-text": "Yes, gladly"})
+    row.refresh_from_db()
+    assert (row.answer, row.put_aside_at, mails("event_inquiry_answered")) == (
+        "Yes, gladly",
+        None,
+        [member.email],
+    )
+    assert "answered already" in host.post(path, {"do": f"aside:{row.public_id}"}, follow=True).text
+
+
+def test_a_program_puts_a_question_aside() -> None:
+    event, member = make_event(), make_member()
+    row = inquiries.ask(member, event.pk, PRAM)
+    path, host = f"/api/v1/inquiries/{row.public_id}/", make_client(event.host)
+
+    said = host.patch(path, {"aside": True}, content_type="application/json").json()
+    assert (said["put_aside_at"] is not None, asks_of(event)) == (True, [])
+    assert host.patch(path, {"aside": True}, content_type="application/json").json() == said
+    assert host.patch(path, {"aside": False}, content_type="application/json").json()["put_aside_at"] is None
+    assert host.patch(path, {}, content_type="application/json").status_code == 400
+    inquiries.answer(event.host, row.pk, "Yes", public=False)
+    assert host.patch(path, {"aside": True}, content_type="application/json").status_code == 409
