@@ -67,17 +67,21 @@ def a_var_folder() -> Iterator[dict[str, str]]:
 
 
 def unit_tests(report: Report) -> None:
-    """Everything but the browser: on the embedded default, then on PostgreSQL and Redis."""
-    pytest = [PYTHON, "-m", "pytest", "-q", "-n", os.environ.get("WORKERS", "auto")]
-    embedded = {"DATABASE_URL": "", "REDIS_URL": ""}
-    with a_var_folder() as var:
-        report.run("Tests on SQLite, in one process", pytest, {**var, **embedded})
-    name = "Tests on PostgreSQL and Redis"
+    """Everything but the browser: on the embedded default, then on PostgreSQL and Redis. What measures time runs alone."""
+    together = ["-m", "not alone", "-n", os.environ.get("WORKERS", "auto")]
+
+    def run(name: str, environment: dict[str, str]) -> None:
+        for what, how in (("Tests", together), ("Talk under fire", ["-m", "alone"])):
+            with a_var_folder() as var:
+                report.run(f"{what} {name}", [PYTHON, "-m", "pytest", "-q", *how], {**var, **environment})
+
+    run("on SQLite, in one process", {"DATABASE_URL": "", "REDIS_URL": ""})
+    name = "on PostgreSQL and Redis"
     try:
-        with services.running() as found, a_var_folder() as var:
-            report.run(name, pytest, {**var, **found.environment})
+        with services.running() as found:
+            run(name, found.environment)
     except services.Missing as program:
-        report.leave_out(name, f"missing: {program}")
+        report.leave_out(f"Tests {name}", f"missing: {program}")
 
 
 def browser_tests(report: Report) -> None:

@@ -14,7 +14,7 @@ from tests import services
 CHECKER = Path(__file__).resolve().parents[1] / "load/checker.py"
 SECONDS = os.environ.get("CHECKER_S", "5")
 SEED = os.environ.get("CHECKER_SEED", "1")
-LATE_S = "6"  # other tests run on the same cores at the same time; the soak holds it to two seconds
+LATE_S = "3"  # it promises two seconds, to which the soak holds it; these cores are others' too
 
 
 def stack() -> str:
@@ -31,12 +31,14 @@ def check(*options: str, seconds: str = SECONDS) -> subprocess.CompletedProcess[
     return subprocess.run([*command, *options], capture_output=True, text=True, check=False, timeout=300)
 
 
+@pytest.mark.alone
 def test_nobody_loses_a_line_while_everything_under_them_is_killed() -> None:
     ended = check("--stack", stack())
     assert ended.returncode == 0, ended.stdout[-8000:] + ended.stderr[-4000:]
     assert '"violations": {}' in ended.stdout
 
 
+@pytest.mark.alone
 def test_a_restart_under_load_says_goodbye_and_loses_nothing() -> None:
     """Where there are two processes one takes over from the other, and nobody is without a line for three seconds."""
     ended = check("--stack", stack(), "--rolling", seconds="1")
