@@ -34,9 +34,9 @@ class AnswerIn(serializers.Serializer[Any]):
 
 
 class AsideIn(serializers.Serializer[Any]):
-    """Whether a question waits for no answer any more."""
+    """Whether a question waits for no answer any more; unsaid, it stays as it is."""
 
-    aside = fields.Flag()
+    aside = fields.Flag(required=False)
 
 
 class InquiryAnswer(serializers.Serializer[Any]):
@@ -98,10 +98,11 @@ class InquiryDetail(APIView):
     def patch(self, request: Request, pk: int) -> Response:
         """Who runs the event puts it aside, or takes it up again. Twice is once. 409 `closed`: it is answered."""
         member = member_of(request)
-        inquiries.to_answer(member, pk)
+        row = inquiries.to_answer(member, pk)
         data = AsideIn(data=request.data)
         data.is_valid(raise_exception=True)
-        row = inquiries.put_aside(member, pk, aside=data.validated_data["aside"])
+        if "aside" in data.validated_data:
+            row = inquiries.put_aside(member, pk, aside=data.validated_data["aside"])
         return Response(_data(request, row, runs=True))
 
 

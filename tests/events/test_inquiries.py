@@ -313,6 +313,7 @@ def test_a_program_puts_a_question_aside() -> None:
     assert (said["put_aside_at"] is not None, asks_of(event)) == (True, [])
     assert host.patch(path, {"aside": True}, content_type="application/json").json() == said
     assert host.patch(path, {"aside": False}, content_type="application/json").json()["put_aside_at"] is None
-    assert host.patch(path, {}, content_type="application/json").status_code == 400
+    assert host.patch(path, {}, content_type="application/json").json()["put_aside_at"] is None
+    assert host.patch(path, {"aside": "x"}, content_type="application/json").status_code == 400
     inquiries.answer(event.host, row.pk, "Yes", public=False)
     assert host.patch(path, {"aside": True}, content_type="application/json").status_code == 409
