@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -41,8 +43,15 @@ def fits(event: Details, age: int, *, by_year: bool) -> bool:
 def outside(event: Event) -> list[str]:
     """The children in parties of an event whom its ages leave out, by name. One query."""
     rows = Attendee.objects.filter(event=event, is_live=True, age__isnull=False).select_related("child")
+    return left_out(event, rows.order_by("registration", "slot"))
+
+
+def left_out(event: Event, attendees: Iterable[Attendee]) -> list[str]:
+    """Of these the children whom the ages of this event leave out, by name. No query where their children came with them."""
     found = []
-    for one in rows.order_by("registration", "slot"):
+    for one in attendees:
+        if one.age is None:
+            continue
         age = at(event, one.child.birth_year) if one.child else one.age or 0
         if age < ADULT_AGE and not fits(event, age, by_year=one.child is not None):
             found.append(one.name or _("a guest"))

@@ -13,7 +13,7 @@ from events.access import event_for, may_run_series, series_for
 from events.models import CallOff, Event, Series
 from events.models.event import EventQuerySet
 from events.models.registration import LIVE
-from events.rescheduling import split
+from events.rescheduling import rejoin, split
 from realtime import clock
 
 
@@ -34,7 +34,7 @@ def people_at(dates: EventQuerySet) -> int:
 def end_from(member: Member, event_id: int, reason: str = "") -> list[Event]:
     """Call this date off and all after it, and plan no more; what came before stays. The dates that were called off.
 
-    They are a series of their own from then on, so that they can come back as they were. Who comes hears of each date once,
+    They are a series of their own until they come back, so that they can come back as they were. Who comes hears of each date once,
     after ten minutes. A second time ends nothing more. Raises Event.DoesNotExist, PermissionDenied for who runs single
     dates only, ValidationError: closed for an event that stands alone, too_late for a date that has begun.
     """
@@ -79,7 +79,9 @@ def ended_together(event: Event) -> list[int]:
 
 @transaction.atomic
 def go_on(member: Member, event_id: int) -> list[Event]:
-    """Take the end of a meetup back: all its dates come again with the parties they had. A second time changes nothing.
+    """Take the end of a meetup back: all its dates come again with the parties they had, and it goes on as one series.
+
+    A second time changes nothing.
 
     Raises Event.DoesNotExist, PermissionDenied, ValidationError too_late: that was more than ten minutes ago.
     """
@@ -95,4 +97,5 @@ def go_on(member: Member, event_id: int) -> list[Event]:
     meetup.ended_at = None
     meetup.version += 1
     meetup.save(update_fields=["ended_at", "version"])
+    rejoin(meetup)
     return back

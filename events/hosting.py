@@ -152,7 +152,8 @@ WHEN_AND_WHERE = ("starts_at", "ends_at", "venue", "address", "place", "town")
 def publish(host: Member, plan: Plan, *, is_draft: bool = False) -> Event:
     """A single event, open for registration at once, or a draft that only who runs it sees.
 
-    Raises PermissionDenied for who is no host; ValidationError by field (centre, circle, ends_at, timezone).
+    Raises PermissionDenied for who is no host; ValidationError by field (centre, circle, ends_at, timezone, and
+    closes_before or fixed_before when that moment has passed).
     """
     event = Event(host=host, centre=centre_for(host, plan.get("centre")))
     if is_draft:
@@ -164,6 +165,7 @@ def publish(host: Member, plan: Plan, *, is_draft: bool = False) -> Event:
     partners = link(event, plan)
     Pool.objects.bulk_create(pools.made_for([event]))
     if not is_draft:
+        event.must_leave_time()
         tell_partners(host, event, event, partners)
     return event
 
@@ -172,8 +174,8 @@ def publish(host: Member, plan: Plan, *, is_draft: bool = False) -> Event:
 def publish_draft(member: Member, event_id: int) -> Event:
     """Open a draft for registration. Published already: nothing happens.
 
-    Raises Event.DoesNotExist, PermissionDenied, ValidationError: starts_at when it has no date or is over, closed when it
-    is called off.
+    Raises Event.DoesNotExist, PermissionDenied, ValidationError: starts_at when it has no date or is over, closes_before and
+    fixed_before when that has passed, closed when it is called off.
     """
     event = _to_run(member, event_id)
     if event.state == Event.State.PUBLISHED:
@@ -184,6 +186,7 @@ def publish_draft(member: Member, event_id: int) -> Event:
         raise ValidationError({"starts_at": _("Say when it begins.")})
     if event.is_over:
         raise ValidationError({"starts_at": _("This day has passed.")})
+    event.must_leave_time()
     event.state = Event.State.PUBLISHED
     event.version += 1
     event.updated_at = clock.now()

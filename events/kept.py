@@ -122,7 +122,7 @@ add(
         {
             KEY: "id",
             LINK: "event member moved_to",
-            COUNT: "next_slot serial min_serial queued_at passed_over more version",
+            COUNT: "next_slot serial min_serial queued_at passed_over more gave_back version",
             PARTIES: "guest_email guest_name wanted language state party_size offer_expires_at turned_down_at still_coming_at"
             " created_at"
             " changed_at",
@@ -196,7 +196,7 @@ add(
         Series,
         {
             KEY: "id",
-            LINK: "centre circle place",
+            LINK: "centre circle place cut_from",
             COUNT: "version created_at updated_at made_until ended_at",
             SHARED: f"{DETAILS} start_date start_time minutes rrule rdates exdates skip_holidays",
             HOSTING: "host",

@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from events import moving, seats
+from events import ages, moving, seats
 from events.access import may_run, registration_for
 from events.models import Event
 from events.views import member_of
@@ -53,7 +53,8 @@ def registration_move(request: HttpRequest, pk: int) -> HttpResponse:
     choices = [
         (event, runs or _is_open(event), _has_room(places[event.pk], row.party_size)) for event in events
     ]
-    series = row.event.series_id
+    series, asked = row.event.series_id, next((event for event in events if event.pk == chosen), None)
+    children = row.attendees.filter(is_live=True, age__isnull=False).select_related("child").order_by("slot")
     context = {
         "nav": "events",
         "registration": row,
@@ -61,7 +62,9 @@ def registration_move(request: HttpRequest, pk: int) -> HttpResponse:
         "is_mine": is_mine,
         "choices": [one for one in choices if series and one[0].series_id == series],
         "others": [one for one in choices if not series or one[0].series_id != series],
-        "asked": next((event for event in events if event.pk == chosen), None),
+        "asked": asked,
+        "left_out": ages.left_out(asked, children) if asked else [],
+        "ages": ages.for_whom(asked) if asked else "",
     }
     return render(request, "events/move.html", context, status=status)
 

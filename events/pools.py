@@ -183,7 +183,15 @@ def touch(registration: Registration) -> None:
     registration.version += 1
     registration.changed_at = clock.now()
     registration.save(
-        update_fields=["state", "party_size", "min_serial", "offer_expires_at", "version", "changed_at"]
+        update_fields=[
+            "state",
+            "party_size",
+            "gave_back",
+            "min_serial",
+            "offer_expires_at",
+            "version",
+            "changed_at",
+        ]
     )
 
 

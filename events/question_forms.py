@@ -148,7 +148,9 @@ class AnswersForm(forms.Form):
                 questions.checked(self.event, self.given())
             except ValidationError as refused:
                 for name, errors in refused.message_dict.items():
-                    self.add_error(f"answer_{name.removeprefix('answers.')}", errors)
+                    field = f"answer_{name.removeprefix('answers.')}"
+                    if field not in self.errors:
+                        self.add_error(field, errors)
         return cleaned
 
 

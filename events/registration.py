@@ -162,6 +162,8 @@ def reseat(
             raise no_room(event, grows)
     before = pools.member_ids(registration)
     _seat(registration, people)
+    if registration.has_places:
+        registration.gave_back += max(0, -more)
     registration.party_size = len(people)
     pools.touch(registration)
     if registration.has_places:
@@ -413,6 +415,7 @@ def _step_out(registration: Registration, member: Member) -> None:
     held = pools.need_of(registration)
     registration.attendees.filter(member=member, is_live=True).update(is_live=False)
     registration.party_size -= 1
+    registration.gave_back += registration.has_places
     pools.touch(registration)
     if registration.has_places:
         pools.claim_anew(registration)

@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from community.models import Member
-from events import hosting, rhythm, series
+from events import hosting, rhythm, rules, series
 from events.access import may_run, may_run_series, series_for
 from events.hosting import Change, Plan, Recurrence
 from events.models import CoHost, Event, Series
@@ -280,9 +280,9 @@ def _reschedule(meetup: Series, move: _Move | None, first: Event, recurrence: Re
     """Put a new time and a new rule on the series. A new rule counts from `first` on."""
     if move is not None:
         start = meetup.starts_at + move.by
-        if move.by.days or start.date() != meetup.start_date:
+        if "rrule" not in recurrence:
             by = start.date() - meetup.start_date
-            meetup.rrule = recurrence["rrule"] if "rrule" in recurrence else series.moved(meetup.rrule, by)
+            meetup.rrule = series.until_moved(series.moved(meetup.rrule, by), move.by)
         meetup.start_date, meetup.start_time, meetup.minutes = start.date(), start.time(), move.minutes
         meetup.rdates = [_shifted(day, move.by) for day in meetup.rdates]
         meetup.exdates = [_shifted(day, move.by) for day in meetup.exdates]
@@ -375,7 +375,7 @@ def split(meetup: Series, pivot: Event) -> Series:
     rest.rrule = series.counted_from(rule, start)
     rest.rdates = [day for day in meetup.rdates if datetime.fromisoformat(day) >= at]
     rest.exdates = [day for day in meetup.exdates if datetime.fromisoformat(day) >= at]
-    rest.version = 1
+    rest.version, rest.cut_from = 1, meetup
     rest.save(force_insert=True)
     rest.interests.set(interests)
     rest.partner_centres.set(partners)
@@ -388,6 +388,37 @@ def split(meetup: Series, pivot: Event) -> Series:
     meetup.save()
     meetup.occurrences.filter(original_start__gte=pivot.original_start).update(series=rest)
     return rest
+
+
+def rejoin(rest: Series) -> Series:
+    """Take a `split` back: the dates of `rest` belong again to the series it was cut from, whose rule goes on as it did.
+
+    Where one of the two was changed since they stay two. The series of the dates. Rest locked.
+    """
+    first = Series.objects.select_for_update().filter(pk=rest.cut_from_id or 0).first()
+    if first is None or first.ended_at is None or not _go_together(first, rest):
+        return rest
+    parts, ended = rules.parts_of(rest.rrule), series.rule_of(first)
+    if "COUNT" in parts:
+        parts["COUNT"] = str(int(parts["COUNT"]) + sum(1 for _day in series.by_rule(ended, rest.starts_at)))
+    first.rrule = rules.joined(parts)
+    first.rdates, first.exdates = first.rdates + rest.rdates, first.exdates + rest.exdates
+    first.made_until, first.ended_at = rest.made_until, None
+    first.version += 1
+    first.save()
+    rest.occurrences.update(series=first)
+    rest.delete()
+    return first
+
+
+def _go_together(first: Series, rest: Series) -> bool:
+    """The second is still what was cut off the first: in the same rhythm, hour, zone and length, with the same words."""
+    rhythms = [
+        {name: value for name, value in rules.parts_of(one.rrule).items() if name not in {"UNTIL", "COUNT"}}
+        for one in (first, rest)
+    ]
+    same = ("start_time", "minutes", "skip_holidays", *series.COPIED)
+    return rhythms[0] == rhythms[1] and all(getattr(first, name) == getattr(rest, name) for name in same)
 
 
 def _pivot(meetup: Series, which: Which) -> Event:

@@ -154,7 +154,10 @@ class Ahead:
 def ahead_of(registration: Registration) -> Ahead:
     """Who is before them in the line, and how many places of this event were given back so far. Two queries."""
     sizes = list(_before(registration).values_list(PLACES, flat=True))
-    ended = (State.CANCELLED, State.DECLINED, State.EXPIRED)  # not from the line itself
-    gone = Registration.objects.filter(event=registration.event_id, state__in=ended, queued_at=None)
-    given_back = gone.aggregate(n=Sum("party_size"))["n"] or 0
+    ended = (State.CANCELLED, State.DECLINED, State.EXPIRED)
+    left = Q(state__in=ended, queued_at=None)  # not from the line itself
+    given = Registration.objects.filter(event=registration.event_id).aggregate(
+        whole=Sum("party_size", filter=left), parts=Sum("gave_back")
+    )
+    given_back = (given["whole"] or 0) + (given["parts"] or 0)
     return Ahead(len(sizes), sum(sizes), given_back, registration.passed_over)

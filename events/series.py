@@ -145,6 +145,18 @@ def moved(rrule: str, by: timedelta) -> str:
     return rules.joined(parts)
 
 
+def until_moved(rrule: str, by: timedelta) -> str:
+    """A rule whose dates all move by so much: its UNTIL, if it has one, goes along, so that it gives as many as before."""
+    parts = rules.parts_of(rrule)
+    until = parts.get("UNTIL", "")
+    if not until:
+        return rrule
+    shape = "%Y%m%dT%H%M%S" if "T" in until else "%Y%m%d"
+    utc = "Z" if until.endswith("Z") else ""
+    parts["UNTIL"] = (datetime.strptime(until.removesuffix("Z"), shape) + by).strftime(shape) + utc
+    return rules.joined(parts)
+
+
 def first_from(rule: Rule, at: datetime) -> datetime:
     """The first date the rule itself gives at or after a wall time; `at` when it gives none."""
     return next((wall for wall in by_rule(rule, later(at)) if wall >= at), at)

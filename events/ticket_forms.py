@@ -18,7 +18,7 @@ from events.question_forms import AnswersForm, keep_typed
 from events.ticket_types import AT_MOST, MAX_NAME, MAX_PLACES, TicketType
 
 NAME_LENGTH = 60
-MORE = re.compile(r"\+ ?(\d{1,2})", re.ASCII)  # so many without a name
+MORE = re.compile(r"\+? ?(\d{1,2})", re.ASCII)  # so many without a name
 ALL_NAMES = 800
 
 

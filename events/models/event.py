@@ -8,9 +8,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from allauth.account.models import EmailAddress
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Prefetch, Q
 from django.db.models.functions import Cast, Lower
+from django.utils.translation import gettext as _
 
 from community.models import CircleMembership, Profile, Role
 from community.models.places import fold, towns_within
@@ -283,6 +285,15 @@ class Event(Details):
     def is_closed(self) -> bool:
         """Nobody can register any more."""
         return self.closes_at is not None and self.closes_at <= clock.now()
+
+    def must_leave_time(self) -> None:
+        """What is published can still be registered for, and changed, for a while. Raises ValidationError by field."""
+        if self.closes_before is not None and self.is_closed:
+            raise ValidationError({"closes_before": _("Registration would be closed already.")})
+        if self.fixed_before is not None and self.is_fixed:
+            raise ValidationError(
+                {"fixed_before": _("That moment has passed: nobody could ever change or cancel.")}
+            )
 
     @property
     def is_fixed(self) -> bool:

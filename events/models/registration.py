@@ -71,6 +71,9 @@ class Registration(WithId):
     language = models.CharField(max_length=12, default="en")
     state = models.CharField(max_length=16, choices=State)
     party_size = models.PositiveSmallIntegerField(help_text="Live attendees.")
+    gave_back = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Places of the party that it gave back when it became smaller."
+    )
     next_slot = models.PositiveSmallIntegerField(default=0, help_text="A slot is never used again.")
     serial = models.PositiveIntegerField(default=1, help_text="Serial of tickets drawn now.")
     min_serial = models.PositiveIntegerField(default=1, help_text="Tickets with a lower serial are revoked.")

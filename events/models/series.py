@@ -24,6 +24,9 @@ class Series(Details):
         default=list, blank=True, help_text="Countries whose public holidays are left out"
     )
     made_until = models.DateField(null=True, blank=True, help_text="Occurrences exist as rows up to here.")
+    cut_from = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, db_index=False, related_name="+"
+    )
     ended_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

@@ -14,7 +14,7 @@ from events.models import Event, Pool, Registration
 from events.registration import Person, cancel, change_party, register
 from realtime import clock as times
 from realtime.models import Mail, Participant
-from tests.factories import make_client, make_event, make_host, make_member
+from tests.factories import make_centre, make_client, make_event, make_host, make_member
 
 pytestmark = pytest.mark.django_db
 ME = Person()
@@ -309,3 +309,19 @@ def test_a_yes_against_a_withdrawal_leaves_either_a_guest_or_a_free_place() -> N
         row.refresh_from_db()
         assert (row.state, row.claims.count()) == ("cancelled", 0)
     assert taken(event) == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "words"), [("closes_before", "closed already"), ("fixed_before", "nobody could ever")]
+)
+def test_what_is_published_leaves_time_to_register_and_to_change(field: str, words: str) -> None:
+    host = make_host(centre=make_centre())
+    soon = (times.now() + timedelta(days=2)).replace(tzinfo=None, microsecond=0)
+    plan: Any = {"title": "Picnic", "starts_at": soon, "timezone": "Europe/Brussels", field: 90 * 24 * 60}
+    with pytest.raises(ValidationError) as refused:
+        hosting.publish(host, plan)
+    assert words in refused.value.message_dict[field][0]
+    draft = hosting.publish(host, plan, is_draft=True)
+    with pytest.raises(ValidationError):
+        hosting.publish_draft(host, draft.pk)
+    assert hosting.publish(host, plan | {field: 60}).state == "published"

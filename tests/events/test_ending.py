@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 
-from events import cohosts, ending, hosting, rescheduling, series, undoing
+from events import cohosts, ending, hosting, rescheduling, rules, series, undoing
 from events.models import Event, Registration, Series
 from events.registration import Person, register
 from events.rescheduling import Which
@@ -179,3 +179,32 @@ def test_a_program_ends_and_takes_back(host: Any) -> None:
     assert client.post(f"{url}restore/?scope=following").json()["state"] == "published"
     assert state_of(dates) == [PUBLISHED] * 5
     assert client.post(f"{url}cancel/", json.dumps({"scope": "all"}), **said).status_code == 400
+
+
+@pytest.mark.parametrize("rrule", ["FREQ=WEEKLY", "FREQ=WEEKLY;COUNT=9"])
+def test_what_came_back_is_one_meetup_again_with_the_rule_it_had(clock: Any, host: Any, rrule: str) -> None:
+    dates = meetup_of(host, rrule)
+    before = Series.objects.get()
+    for number in (3, 5):  # twice, at another date
+        ending.end_from(host, dates[number].pk)
+        assert Series.objects.count() == 2
+        clock.shift(timedelta(minutes=2))
+        ending.go_on(host, dates[number].pk)
+
+    found = Series.objects.get()
+    assert (found.pk, found.ended_at, found.made_until) == (before.pk, None, before.made_until)
+    assert rules.parts_of(found.rrule) == rules.parts_of(rrule)
+    assert list(found.occurrences.order_by("starts_at").values_list("pk", flat=True)) == [
+        one.pk for one in dates
+    ]
+    assert series.make_occurrences(found, found.made_until) == []  # type: ignore[arg-type]
+
+
+def test_a_meetup_that_was_changed_since_stays_two(clock: Any, host: Any) -> None:
+    dates = meetup_of(host, "FREQ=WEEKLY")
+    ending.end_from(host, dates[3].pk)
+    first = Series.objects.get(occurrences=dates[0])
+    rescheduling.change_series(host, first.pk, Which("all"), {"title": "Conversation table"})
+    ending.go_on(host, dates[3].pk)
+    assert Series.objects.count() == 2
+    assert state_of(dates) == [PUBLISHED] * len(dates)

@@ -373,3 +373,19 @@ def test_the_dates_of_the_meetup_stand_before_what_else_the_host_runs(clock: Any
     page = make_client(first.host).get(f"/registrations/{old.public_id}/move/").text
     assert page.index(f'value="{second.public_id}"') < page.index("Other events you run")
     assert page.index("Other events you run") < page.index(f'value="{other.public_id}"')
+
+
+def test_the_host_sees_whom_the_ages_of_the_other_date_leave_out() -> None:
+    first, second, _third = dates(min_age=0, max_age=17)
+    old = family_at(first)
+    child = old.attendees.get(child__isnull=False)
+    Event.objects.filter(pk=second.pk).update(min_age=16, max_age=17)
+    host = make_client(first.host)
+
+    asked = host.post(f"/registrations/{old.public_id}/move/", {"event": second.public_id}).text
+    assert f"it is not for {child.name}." in asked and "Children from 16 to 17 years" in asked
+    Event.objects.filter(pk=second.pk).update(min_age=0)
+    assert (
+        "it is not for"
+        not in host.post(f"/registrations/{old.public_id}/move/", {"event": second.public_id}).text
+    )

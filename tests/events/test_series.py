@@ -403,3 +403,22 @@ def test_dates_nobody_lives_to_see_are_refused_by_field(given: dict[str, Any]) -
         "/api/v1/series/preview/", {"timezone": "Europe/Brussels"} | given, "application/json"
     )
     assert (answer.status_code, len(answer.json()["errors"])) == (400, 1)
+
+
+@pytest_db
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize(
+    "to", [datetime(2027, 3, 7, 19), datetime(2027, 3, 9, 18), datetime(2027, 3, 11, 20)]
+)
+def test_the_first_half_of_a_split_meetup_moves_and_gets_no_date_more(to: datetime) -> None:
+    """Its rule ends just before the second half: moved to an earlier day or hour, one more would fit before that."""
+    found = meetup(rrule="FREQ=WEEKLY;COUNT=12")
+    fourth = found.occurrences.order_by("starts_at")[3]
+    rescheduling.change_series(found.host, found.pk, Which("following", fourth.pk), {"title": "Spring games"})
+    assert len(starts(found)) == 3
+
+    first = found.occurrences.order_by("starts_at")[0]
+    affected = rescheduling.change_series(found.host, found.pk, Which("all", first.pk), {"starts_at": to})
+
+    assert Counter(one.change for one in affected) == {"moved": 3}
+    assert len(starts(found)) == 3

@@ -315,7 +315,25 @@ def test_who_no_longer_fits_since_there_are_fewer_places_holds_nobody_up() -> No
     (large,) = in_line(event, 4)
     cancel(filler.member, filler.pk)
     assert in_line(event, 1)[0].state == "waiting", "strictly in order: three places stay free for four"
+    page = make_client(make_member()).get(event.get_absolute_url()).text
+    assert "Free places go strictly in order." in page, "and who comes new reads why"
 
     hosting.change(event.host, event.pk, {"capacity": 3})
     assert states(large) == ["waiting"] and taken(event) == 2, "the one behind is asked at once"
     assert register(make_member(), event.pk, [ME]).state == "confirmed"
+
+
+def test_places_that_a_party_gives_up_count_as_given_back() -> None:
+    event = make_event(capacity=4, waiting_list="strict")
+    holder = register(make_member(), event.pk, [ME, *[Person(name=name) for name in "abc"]])
+    (waits,) = in_line(event, 4)
+    people = [ME, *[Person(name=name) for name in "xyz"]]
+    change_party(holder.member, holder.pk, people)
+    assert seats.ahead_of(waits).given_back == 0, "others came in the place of some"
+    for size, given_back in ((3, 1), (1, 3)):
+        change_party(holder.member, holder.pk, people[:size])
+        assert seats.ahead_of(waits).given_back == given_back
+    cancel(holder.member, holder.pk)
+    assert states(waits) == ["offered"]
+    waits.refresh_from_db()
+    assert seats.ahead_of(waits).given_back == 4
