@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -84,7 +86,8 @@ def turn_down(
     if event.starts_at is not None and event.starts_at <= clock.now():
         raise ValidationError(_("It has begun: nobody can be turned down any more."), code="too_late")
     must_not_be_in(registration)
-    calendar = calendars.invitation(event, cancelled=True) if registration.is_coming else ""
+    out = partial(calendars.invitation, event, cancelled=True)
+    calendar = out if registration.is_coming else calendars.no_invitation
     bells.settle(registration)
     tell(registration, "event_turned_down", calendar=calendar, text=text.strip()[:MAX_TEXT])
     registration.turned_down_at = clock.now()

@@ -7,6 +7,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
@@ -28,11 +29,11 @@ def calendar_new_address(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def event_ics(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """One event as a calendar file."""
+    """One event as a calendar file, in the reader's language."""
     event = event_for(reader_of(request), pk)
     if event.starts_at is None:
         raise Event.DoesNotExist
-    return _calendar(request, calendars.feed_of(event), f"{event.public_id}.ics")
+    return _calendar(request, calendars.feed_of(event, (get_language() or "")[:2]), f"{event.public_id}.ics")
 
 
 @require_GET

@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 from icalendar.parser import Contentline, Parameters
 
 from community.models import Centre, Circle, Member
+from community.models.places import translated
 from events import zones
 from events.models import CalendarFeed, Event, Registration
 from events.models.event import EventQuerySet, hosted_by
@@ -62,14 +63,25 @@ class Said(NamedTuple):
     email: str
 
     @classmethod
-    def of(cls, event: Event) -> Said:
-        """Of an event at hand. No query where `place` and `centre` came with it."""
+    def of(cls, event: Event, language: str = "") -> Said:
+        """Of an event at hand, in a language. No query where `place` and `centre` came with it."""
         own = (getattr(event, name) for name in cls._fields[:-3])
         place = event.place.name if event.place else None
-        return cls._make((*own, place, event.centre.name, event.centre.email))
+        said = cls._make((*own, place, event.centre.name, event.centre.email))
+        return said.in_language(language, event.translations)
+
+    def in_language(self, language: str, translations: dict[str, dict[str, str]]) -> Said:
+        """The same with title and description as somebody translated them, where they did; empty: as written."""
+        if language not in translations:
+            return self
+        title, description = (
+            translated(translations, name, language) or getattr(self, name)
+            for name in ("title", "description")
+        )
+        return self._replace(title=title, description=description, language=language)
 
 
-_COLUMNS = (*Said._fields[:-3], "place__name", "centre__name", "centre__email")
+_COLUMNS = (*Said._fields[:-3], "place__name", "centre__name", "centre__email", "translations")
 # The database tells one state of an event from another by itself: of five hundred come 32 characters each. Side by side
 # (Concat puts one into another, which is too deep for SQLite), with what stands in no text between them.
 _PARTS = [part for name in _COLUMNS for part in (Coalesce(Cast(name, TextField()), Value("")), Value("\x1f"))]
@@ -86,32 +98,31 @@ def _read(events: EventQuerySet, whole: bool) -> QuerySet[Event, Any]:
 
 @dataclass(frozen=True)
 class Feed:
-    """A calendar to be asked for: its name and its events. Nothing is read before it has to be."""
+    """A calendar to be asked for: its name, its events, and its reader's language. Nothing is read before it has to be."""
 
     name: str
     read: Callable[..., list[Any]]  # whole=False: digests; True: a row each
+    language: str = ""  # empty: each event in its own
 
     def etag(self) -> str:
         """The validator of what `content` would give, far cheaper. One query."""
-        return _tag(self.name, self.read(whole=False))
+        return self._tag(self.read(whole=False))
 
     def content(self) -> tuple[bytes, str]:
         """The calendar file and its validator. One query."""
         rows = self.read(whole=True)
-        return _calendar(self.name, [Said(*row[:-1]) for row in rows]), _tag(
-            self.name, [row[-1] for row in rows]
-        )
+        said = [Said(*row[:-2]).in_language(self.language, row[-2]) for row in rows]
+        return _calendar(self.name, said), self._tag([row[-1] for row in rows])
+
+    def _tag(self, digests: list[str]) -> str:
+        """A strong validator (RFC 9110 §8.8.3): the same events in the same language give the same one."""
+        said = "\n".join((settings.PUBLIC_URL, PRODUCT, self.language, self.name, *digests))
+        return f'"{hashlib.sha256(said.encode()).hexdigest()[:32]}"'
 
 
-def _tag(name: str, digests: list[str]) -> str:
-    """A strong validator (RFC 9110 §8.8.3): the same events give the same one."""
-    said = "\n".join((settings.PUBLIC_URL, PRODUCT, name, *digests))
-    return f'"{hashlib.sha256(said.encode()).hexdigest()[:32]}"'
-
-
-def feed_of(event: Event) -> Feed:
+def feed_of(event: Event, language: str = "") -> Feed:
     """One event, to be asked for again and again."""
-    return Feed(event.title, partial(_one, event=event.pk))
+    return Feed(event.title, partial(_one, event=event.pk), language)
 
 
 @prepared(event=ID)
@@ -119,20 +130,27 @@ def _one(*, event: Any, whole: bool) -> QuerySet[Event, Any]:
     return _read(Event.objects.filter(pk=event), whole)
 
 
-def invitation(event: Event, *, cancelled: bool = False) -> str:
+def no_invitation(_language: str) -> str:
+    """What goes along with a mail to who does not come."""
+    return ""
+
+
+def invitation(event: Event, language: str = "", *, cancelled: bool = False) -> str:
     """The event as it goes along with a mail (RFC 5546), before it is `addressed`: REQUEST, or CANCEL, which takes it out of a calendar.
 
     REQUEST, though everybody who gets it has said yes already: of PUBLISH, programs make an entry that no later mail
-    changes or takes away. Written once for everybody: five hundred who register at once get one and the same.
+    changes or takes away. Written once for everybody of a language: five hundred who register at once get one and the same.
     """
     centre, place = event.centre, event.place.name if event.place else ""
     said = (event.version, event.sequence, event.updated_at, event.starts_at, event.ends_at, event.state)
-    return _invitation(event, cancelled, (*said, event.title, centre.name, centre.email, place))
+    language = language if language in event.translations else ""
+    return _invitation(event, language, cancelled, (*said, event.title, centre.name, centre.email, place))
 
 
 @lru_cache(maxsize=256)
-def _invitation(event: Event, cancelled: bool, _said: tuple[object, ...]) -> str:
-    return _calendar("", [Said.of(event)], method="CANCEL" if cancelled else "REQUEST").decode()
+def _invitation(event: Event, language: str, cancelled: bool, _said: tuple[object, ...]) -> str:
+    method = "CANCEL" if cancelled else "REQUEST"
+    return _calendar("", [Said.of(event, language)], method=method).decode()
 
 
 def addressed(text: str, person: Member | Guest) -> str:
@@ -176,8 +194,8 @@ def _of_centre(*, centre: Any, now: Any, whole: bool) -> QuerySet[Event, Any]:
 
 
 def of_member(member: Member) -> Feed:
-    """The events the member comes to or hosts."""
-    return Feed(_("My events"), partial(_of_member, member=member.pk, now=clock.now()))
+    """The events the member comes to or hosts, in their language."""
+    return Feed(_("My events"), partial(_of_member, member=member.pk, now=clock.now()), member.language)
 
 
 @prepared(member=ID, now=MOMENT)

@@ -17,7 +17,7 @@ from django.db.models import Exists, OuterRef, Q, Sum
 from django.utils.translation import gettext as _
 
 from community.models import Member
-from events import pools, questions
+from events import calendars, pools, questions
 from events.access import event_for, registration_of_key
 from events.models import Answers, Attendee, EndedParty, Event, Registration
 from events.models.details import Details
@@ -88,7 +88,7 @@ def ask(
         if known
         else _written(event, guest, people, given, fits=fits)
     )
-    tell(row, "guest_confirm", calendar="", again=again)
+    tell(row, "guest_confirm", calendar=calendars.no_invitation, again=again)
     if known is not None:
         move_up(event)
     announce(event)
@@ -201,7 +201,13 @@ def _send_again(event: Event, known: Registration, again: str) -> None:
     """The mail with the way to a party's page, to who made it alone."""
     known.event = event
     only = {whose(known.member)} if known.member else None
-    tell(known, KINDS[known.state != State.UNCONFIRMED], calendar="", again=again, only=only)
+    tell(
+        known,
+        KINDS[known.state != State.UNCONFIRMED],
+        calendar=calendars.no_invitation,
+        again=again,
+        only=only,
+    )
 
 
 def of_key(registration_id: int, secret: str) -> Registration:

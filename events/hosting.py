@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypedDict, cast
 
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -358,7 +359,7 @@ def strike(event: Event, reason: str, *, may_undo: bool = False) -> None:
     told_at = undoing.told_at(event) if may_undo else None
     for row in rows:
         row.event = event
-        calendar = calendars.invitation(event, cancelled=True)
+        calendar = partial(calendars.invitation, event, cancelled=True)
         reason = event.cancel_reason
         tell(row, undoing.TOLD, calendar=calendar, reason=reason, held_until=told_at)
     if may_undo:

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from community.models import Member
-from events import bells
+from events import bells, calendars
 from events.access import event_for, may_run
 from events.models import Event, Registration
 from events.models.registration import COMING
@@ -57,7 +57,15 @@ def write(member: Member, event_id: int, to: str, text: str, key: UUID) -> int:
         readers = {
             whose(one) for one in people_of(party) if not (isinstance(one, Member) and one.pk in apart)
         }
-        tell(party, KIND, calendar="", again=again, only=readers, text=words, writer=member)
+        tell(
+            party,
+            KIND,
+            calendar=calendars.no_invitation,
+            again=again,
+            only=readers,
+            text=words,
+            writer=member,
+        )
         n += bool(readers)
     return n
 

@@ -117,7 +117,13 @@ def _must_be_free_to_go(old: Registration) -> None:
 def _move(member: Member, old: Registration, event: Event) -> Registration:
     """Both events locked, and everything asked that can be asked before a place is taken."""
     here = old.event
-    out = calendars.invitation(here, cancelled=True) if old.is_coming else ""
+    was_coming = old.is_coming
+
+    def calendar(language: str) -> str:
+        """The new date, and the old one to take out."""
+        out = calendars.invitation(here, language, cancelled=True) if was_coming else ""
+        return calendars.invitation(event, language) + out
+
     people = with_tickets(event, of_attendees(old.live))
     if old.member is not None:
         must_be_free(event, old.member, people)
@@ -147,9 +153,9 @@ def _move(member: Member, old: Registration, event: Event) -> Registration:
     tell(
         new,
         "event_moved",
-        calendar=calendars.invitation(event) + out,
+        calendar=calendar,
         old=here,
-        was_coming=bool(out),
+        was_coming=was_coming,
         silent={member.pk},
     )
     announce(here)

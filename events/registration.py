@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -236,7 +237,8 @@ def end(registration: Registration) -> Registration:
     """Cancel for the whole party, whoever asked. Event and registration locked. Raises ValidationError closed: they are in."""
     event = registration.event
     must_not_be_in(registration)
-    calendar = calendars.invitation(event, cancelled=True) if registration.is_coming else ""
+    out = partial(calendars.invitation, event, cancelled=True)
+    calendar = out if registration.is_coming else calendars.no_invitation
     bells.settle(registration)
     tell(registration, "event_cancelled", calendar=calendar)
     pools.release(registration)

@@ -14,7 +14,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from community.models import Member
-from events import bells
+from events import bells, calendars
 from events.access import registration_for, registration_of_key
 from events.models import Event, Registration, Reminder
 from events.models.event import ASKED_FROM, ASKED_LAST
@@ -86,7 +86,12 @@ def _remind(event_id: int, kind: Kind) -> int:
     Reminder.objects.bulk_create(made)
     for row in rows:
         row.event = event
-        tell(row, MAILS[kind], calendar="", again=f":{event.public_id}:{kind}:{event.starts_at:%Y%m%d%H%M}")
+        tell(
+            row,
+            MAILS[kind],
+            calendar=calendars.no_invitation,
+            again=f":{event.public_id}:{kind}:{event.starts_at:%Y%m%d%H%M}",
+        )
     return len(rows)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -57,7 +58,7 @@ def tell(
     registration: Registration,
     kind: str,
     *,
-    calendar: str | None = None,
+    calendar: Callable[[str], str] | None = None,
     again: str = "",
     only: Collection[str] | None = None,
     rings: str = "",
@@ -65,7 +66,7 @@ def tell(
 ) -> None:
     """Mail `kind` to who registered and to every member named in the party, each once a version, in their language.
 
-    `calendar` is an invitation before it is addressed; without it, who comes gets the one of the event. `again` makes it
+    `calendar` gives an invitation in a language, before it is addressed; without it, who comes gets the one of the event. `again` makes it
     another mail than the one of that version before; `only` says who gets it, as `whose` names them. Where `bells` knows
     it (as `rings`, when that is another word for it), the bell rings, too, and by the member's wish no mail goes.
     """
@@ -73,7 +74,8 @@ def tell(
     event = registration.event
     versions = registration.version, event.version
     if calendar is None:
-        calendar = calendars.invitation(event) if registration.is_coming else ""
+        own = partial(calendars.invitation, event)
+        calendar = own if registration.is_coming else calendars.no_invitation
     said = {"event": event, "registration": registration, "attendees": registration.live}
     for person in people_of(registration):
         if only is not None and whose(person) not in only:
@@ -91,7 +93,7 @@ def tell(
             claim=claim,
             context=said | _links(kind, registration, member) | {"person": person} | context,
             member=member,
-            calendar=calendars.addressed(calendar, person) if calendar else "",
+            calendar=calendars.addressed(calendar(person.language), person),
         )
     bell.ring(notes)
 

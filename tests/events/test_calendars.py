@@ -13,6 +13,7 @@ from events.calendars import feed_of, feed_token, invitation
 from events.models import Event
 from events.registration import Person, cancel, register
 from realtime import clock
+from realtime.models import Mail
 from tests.factories import make_centre, make_circle, make_event, make_member
 
 pytestmark = pytest.mark.django_db
@@ -228,3 +229,42 @@ def test_an_invitation_is_written_once_and_anew_after_every_change():
     centre.email = "new@example.org"
     centre.save()
     assert "mailto:new@example.org" in calendars.invitation(Event.objects.get(pk=event.pk))
+
+
+def test_a_calendar_speaks_its_reader_s_language_where_somebody_translated(client: Client) -> None:
+    words = {"de": {"title": "Nikolausnachmittag", "description": "Mit Keksen"}}
+    event = make_event(title="Sinterklaas", description="Met koekjes", language="nl", translations=words)
+    lena, finn = make_member(language="de"), make_member(language="fr")
+    for member in (lena, finn):
+        register(member, event.pk, [Person()])
+
+    german, french = (
+        events_in(client.get(f"/calendar/{feed_token(member)}.ics").content)[0] for member in (lena, finn)
+    )
+    assert (str(german["summary"]), str(german["description"])) == ("Nikolausnachmittag", "Mit Keksen")
+    assert german["summary"].params["LANGUAGE"] == "de"
+    assert (str(french["summary"]), french["summary"].params["LANGUAGE"]) == ("Sinterklaas", "nl")
+    mailed = {
+        mail.to: str(events_in(mail.attachment)[0]["summary"]) for mail in Mail.objects.exclude(attachment="")
+    }
+    assert mailed == {lena.email: "Nikolausnachmittag", finn.email: "Sinterklaas"}
+    path = f"/events/{event.public_id}.ics"
+    shown = [client.get(path, headers={"Accept-Language": code}) for code in ("de", "nl")]
+    assert [str(events_in(answer.content)[0]["summary"]) for answer in shown] == [
+        "Nikolausnachmittag",
+        "Sinterklaas",
+    ]
+    assert shown[0]["ETag"] != shown[1]["ETag"] and "Accept-Language" in shown[0]["Vary"]
+    assert (
+        str(events_in(client.get(f"/centres/{event.centre.slug}.ics").content)[0]["summary"]) == "Sinterklaas"
+    )
+
+
+def test_a_new_translation_is_another_calendar() -> None:
+    event, member = make_event(), make_member(language="de")
+    register(member, event.pk, [Person()])
+    before = calendars.of_member(member).etag()
+    Event.objects.filter(pk=event.pk).update(translations={"de": {"title": "Anders"}})
+    feed = calendars.of_member(member)
+    assert before != feed.etag() == feed.content()[1]
+    assert "Anders" in feed.content()[0].decode()
