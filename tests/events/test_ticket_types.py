@@ -446,3 +446,10 @@ def test_where_every_kind_is_full_the_page_offers_the_line_and_not_a_ticket() ->
     page = client.get(event.get_absolute_url())
     assert page.context["places"].left == 1 and page.context["is_full"]
     assert "Queue up" in page.text and ">Register<" not in page.text and 'name="wait"' in page.text
+
+
+def test_a_kind_has_no_more_places_left_than_the_event() -> None:
+    event = typed()
+    Pool.objects.filter(event=event, kind=Pool.Kind.TOTAL).update(capacity=2)
+    page = make_client(make_member()).get(event.get_absolute_url()).text
+    assert "2 left" in page and "3 left" not in page
