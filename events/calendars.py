@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -16,6 +16,7 @@ import icalendar
 from django.conf import settings
 from django.core import signing
 from django.db.models import F, Func, Q, QuerySet, TextField, Value
+from django.db.models.fields.json import KeyTransform
 from django.db.models.functions import MD5, Cast, Coalesce
 from django.utils.translation import gettext as _
 from icalendar.parser import Contentline, Parameters
@@ -81,19 +82,32 @@ class Said(NamedTuple):
         return self._replace(title=title, description=description, language=language)
 
 
-_COLUMNS = (*Said._fields[:-3], "place__name", "centre__name", "centre__email", "translations")
-# The database tells one state of an event from another by itself: of five hundred come 32 characters each. Side by side
-# (Concat puts one into another, which is too deep for SQLite), with what stands in no text between them.
-_PARTS = [part for name in _COLUMNS for part in (Coalesce(Cast(name, TextField()), Value("")), Value("\x1f"))]
-_DIGEST = MD5(Func(*_PARTS, template="%(expressions)s", arg_joiner=" || ", output_field=TextField()))
+_COLUMNS = (*Said._fields[:-3], "place__name", "centre__name", "centre__email")
+_FOR_EVER = {"uid_series", "recurrence_id"}
 
 
-def _read(events: EventQuerySet, whole: bool) -> QuerySet[Event, Any]:
-    """The digests of events for a feed, in order of time, or with `whole` what is said of each, and its digest."""
+@cache
+def _digest(language: str) -> MD5:
+    """The database tells one state of an event from another by itself: of five hundred come 32 characters each. Side by side
+    (Concat puts one into another, which is too deep for SQLite), with what stands in no text between them.
+    """
+    columns: list[Any] = [name for name in _COLUMNS if name not in _FOR_EVER]
+    if language:
+        columns.append(KeyTransform(language, "translations"))
+    parts = [part for one in columns for part in (Coalesce(Cast(one, TextField()), Value("")), Value("\x1f"))]
+    return MD5(Func(*parts, template="%(expressions)s", arg_joiner=" || ", output_field=TextField()))
+
+
+def _read(events: EventQuerySet, whole: bool, language: str = "") -> QuerySet[Event, Any]:
+    """The digests of events for a feed, in order of time, or with `whole` what is said of each, and its digest.
+
+    With a language, their translations come before the digest.
+    """
     found = events.filter(starts_at__isnull=False).order_by("starts_at", "pk")
     if not whole:
-        return found.values_list(_DIGEST, flat=True)[:FEED_LIMIT]
-    return found.values_list(*_COLUMNS, _DIGEST)[:FEED_LIMIT]
+        return found.values_list(_digest(language), flat=True)[:FEED_LIMIT]
+    other = ["translations"] if language else []
+    return found.values_list(*_COLUMNS, *other, _digest(language))[:FEED_LIMIT]
 
 
 @dataclass(frozen=True)
@@ -106,12 +120,15 @@ class Feed:
 
     def etag(self) -> str:
         """The validator of what `content` would give, far cheaper. One query."""
-        return self._tag(self.read(whole=False))
+        return self._tag(self.read(whole=False, language=self.language))
 
     def content(self) -> tuple[bytes, str]:
         """The calendar file and its validator. One query."""
-        rows = self.read(whole=True)
-        said = [Said(*row[:-2]).in_language(self.language, row[-2]) for row in rows]
+        rows = self.read(whole=True, language=self.language)
+        if self.language:
+            said = [Said(*row[:-2]).in_language(self.language, row[-2]) for row in rows]
+        else:
+            said = [Said(*row[:-1]) for row in rows]
         return _calendar(self.name, said), self._tag([row[-1] for row in rows])
 
     def _tag(self, digests: list[str]) -> str:
@@ -126,8 +143,8 @@ def feed_of(event: Event, language: str = "") -> Feed:
 
 
 @prepared(event=ID)
-def _one(*, event: Any, whole: bool) -> QuerySet[Event, Any]:
-    return _read(Event.objects.filter(pk=event), whole)
+def _one(*, event: Any, whole: bool, language: str) -> QuerySet[Event, Any]:
+    return _read(Event.objects.filter(pk=event), whole, language)
 
 
 def no_invitation(_language: str) -> str:
@@ -178,8 +195,8 @@ def of_circle(circle: Circle) -> Feed:
 
 
 @prepared(circle=ID, now=MOMENT)
-def _of_circle(*, circle: Any, now: Any, whole: bool) -> QuerySet[Event, Any]:
-    return _read(_recent(now).visible_to(None).filter(circle=circle), whole)
+def _of_circle(*, circle: Any, now: Any, whole: bool, language: str) -> QuerySet[Event, Any]:
+    return _read(_recent(now).visible_to(None).filter(circle=circle), whole, language)
 
 
 def of_centre(centre: Centre) -> Feed:
@@ -188,9 +205,10 @@ def of_centre(centre: Centre) -> Feed:
 
 
 @prepared(centre=ID, now=MOMENT)
-def _of_centre(*, centre: Any, now: Any, whole: bool) -> QuerySet[Event, Any]:
+def _of_centre(*, centre: Any, now: Any, whole: bool, language: str) -> QuerySet[Event, Any]:
     partner = Event.partner_centres.through.objects.filter(centre=centre).values("event")
-    return _read(_recent(now).visible_to(None).filter(Q(centre=centre) | Q(pk__in=partner)), whole)
+    found = _recent(now).visible_to(None).filter(Q(centre=centre) | Q(pk__in=partner))
+    return _read(found, whole, language)
 
 
 def of_member(member: Member) -> Feed:
@@ -199,14 +217,14 @@ def of_member(member: Member) -> Feed:
 
 
 @prepared(member=ID, now=MOMENT)
-def _of_member(*, member: Any, now: Any, whole: bool) -> QuerySet[Event, Any]:
+def _of_member(*, member: Any, now: Any, whole: bool, language: str) -> QuerySet[Event, Any]:
     rows = Registration.objects.filter(state__in=COMING)
     comes = rows.filter(attendees__member=member, attendees__is_live=True).values("event")
     made = rows.filter(member=member).values("event")
     # Called off, it stays in the feed as CANCELLED: left out, some calendars would keep the old entry for ever.
     off = Registration.objects.filter(member=member, event__state=Event.State.CANCELLED).values("event")
     mine = hosted_by(member) | Q(pk__in=comes) | Q(pk__in=made) | Q(pk__in=off)
-    return _read(_recent(now).exclude(state=Event.State.DRAFT).filter(mine), whole)
+    return _read(_recent(now).exclude(state=Event.State.DRAFT).filter(mine), whole, language)
 
 
 def feed_token(member: Member) -> str:

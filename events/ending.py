@@ -97,5 +97,7 @@ def go_on(member: Member, event_id: int) -> list[Event]:
     meetup.ended_at = None
     meetup.version += 1
     meetup.save(update_fields=["ended_at", "version"])
-    rejoin(meetup)
+    meetup = rejoin(meetup)
+    for one in back:
+        one.series = meetup
     return back
