@@ -97,9 +97,10 @@ class Region:
             "starts_at": f"{soon:%Y-%m-%dT19:00:00}",
             "ends_at": f"{soon:%Y-%m-%dT21:00:00}",
             "doors_at": f"{soon:%Y-%m-%dT18:30:00}",
-            **dict.fromkeys(
-                ("registration_opens_at", "registration_closes_at", "changes_until"),
-                f"{clock.now():%Y-%m-%dT%H:%M:%S}",  # before whatever begins
+            "registration_opens_at": f"{clock.now():%Y-%m-%dT%H:%M:%S}",
+            **dict.fromkeys(  # to come, and before whatever begins: on the wall it is an hour or two later than in UTC
+                ("registration_closes_at", "changes_until"),
+                f"{clock.now() + timedelta(hours=3):%Y-%m-%dT%H:%M:%S}",
             ),
             "questions": [{"text": "Which day?", "kind": "choice", "options": ["Monday", "Friday"]}],
             "ticket_types": [{"name": "Seat", "capacity": 30}],  # one kind: it need not be chosen
