@@ -369,7 +369,8 @@ def test_a_menu_stays_in_view_and_gives_the_focus_back(visit: Visit, site: Site)
         ):
             message.locator("summary").click()
             inside = "(e) => { const r = e.getBoundingClientRect(); return r.left >= 0 && r.right <= innerWidth && (innerWidth < 640 || r.right <= e.closest('.chat-room').getBoundingClientRect().right); }"
-            assert message.locator(".chat-actions").evaluate(inside), size
+            menu = message.locator(".chat-actions").element_handle()
+            amara.wait_for_function(inside, arg=menu, timeout=5_000)  # it is placed after it has opened
             message.locator("[data-emoji]").first.focus()
             amara.keyboard.press("Escape")
             expect(message.locator("summary")).to_be_focused()
