@@ -443,4 +443,4 @@ addEventListener("offline", show);
 addEventListener("pagehide", tellReads);
 document.addEventListener("visibilitychange", () => (document.visibilityState === "visible" ? probe() : tellReads()));
 document.addEventListener("htmx:afterSettle", follow);
-setTimeout(connect); // after the page's own module has said what it watches
+document.addEventListener("DOMContentLoaded", connect); // when every module of the page has said what it watches and hears
