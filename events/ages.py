@@ -46,12 +46,10 @@ def outside(event: Event) -> list[str]:
     return left_out(event, rows.order_by("registration", "slot"))
 
 
-def left_out(event: Event, attendees: Iterable[Attendee]) -> list[str]:
-    """Of these the children whom the ages of this event leave out, by name. No query where their children came with them."""
+def left_out(event: Event, aged: Iterable[Attendee]) -> list[str]:
+    """Of these, whose age is known, the children whom an event's ages leave out, by name. No query where `child` came along."""
     found = []
-    for one in attendees:
-        if one.age is None:
-            continue
+    for one in aged:
         age = at(event, one.child.birth_year) if one.child else one.age or 0
         if age < ADULT_AGE and not fits(event, age, by_year=one.child is not None):
             found.append(one.name or _("a guest"))

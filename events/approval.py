@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from community.models import Member
-from events import bells, calendars, pools
+from events import bells, pools
 from events.access import may_run, registration_for
 from events.models import Event, Registration
 from events.models.registration import LIVE
 from events.registration import must_not_be_in, no_room
-from events.telling import announce, tell
+from events.telling import announce, out_of_calendars, tell
 from events.waiting import is_behind, move_up, must_fit_one_day
 from realtime import clock
 
@@ -86,8 +84,7 @@ def turn_down(
     if event.starts_at is not None and event.starts_at <= clock.now():
         raise ValidationError(_("It has begun: nobody can be turned down any more."), code="too_late")
     must_not_be_in(registration)
-    out = partial(calendars.invitation, event, cancelled=True)
-    calendar = out if registration.is_coming else calendars.no_invitation
+    calendar = out_of_calendars(registration)
     bells.settle(registration)
     tell(registration, "event_turned_down", calendar=calendar, text=text.strip()[:MAX_TEXT])
     registration.turned_down_at = clock.now()

@@ -83,7 +83,7 @@ class Said(NamedTuple):
 
 
 _COLUMNS = (*Said._fields[:-3], "place__name", "centre__name", "centre__email")
-_FOR_EVER = {"uid_series", "recurrence_id"}
+_FOR_EVER = {"uid_series", "recurrence_id"}  # they never change: no need to look
 
 
 @cache

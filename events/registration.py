@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -14,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from community.models import Member
-from events import bells, board, calendars, pools, questions, ticket_types
+from events import bells, board, pools, questions, ticket_types
 from events.access import event_for, may_run, registration_for, registration_of_key
 from events.models import Attendee, Claim, EndedParty, Event, Pool, Registration
 from events.models.registration import SEATED, UNDECIDED
@@ -31,7 +30,7 @@ from events.party import (
 )
 from events.questions import Given
 from events.seats import PLACES, line_of, people_waiting
-from events.telling import CANCEL, announce, ask_host, tell
+from events.telling import CANCEL, announce, ask_host, out_of_calendars, tell
 from events.waiting import is_behind, move_up, must_fit_one_day, next_in
 from realtime import clock, keys
 from realtime.prepared import ID, IDS, prepared
@@ -237,8 +236,7 @@ def end(registration: Registration) -> Registration:
     """Cancel for the whole party, whoever asked. Event and registration locked. Raises ValidationError closed: they are in."""
     event = registration.event
     must_not_be_in(registration)
-    out = partial(calendars.invitation, event, cancelled=True)
-    calendar = out if registration.is_coming else calendars.no_invitation
+    calendar = out_of_calendars(registration)
     bells.settle(registration)
     tell(registration, "event_cancelled", calendar=calendar)
     pools.release(registration)

@@ -395,8 +395,10 @@ def rejoin(rest: Series) -> Series:
 
     Where one of the two was changed since they stay two. The series of the dates. Rest locked.
     """
-    first = Series.objects.select_for_update().filter(pk=rest.cut_from_id or 0).first()
-    if first is None or first.ended_at is None or not _go_together(first, rest):
+    if rest.cut_from_id is None:
+        return rest
+    first = Series.objects.select_for_update().get(pk=rest.cut_from_id)
+    if first.ended_at is None or not _go_together(first, rest):
         return rest
     parts, ended = rules.parts_of(rest.rrule), series.rule_of(first)
     if "COUNT" in parts:

@@ -66,9 +66,10 @@ def tell(
 ) -> None:
     """Mail `kind` to who registered and to every member named in the party, each once a version, in their language.
 
-    `calendar` gives an invitation in a language, before it is addressed; without it, who comes gets the one of the event. `again` makes it
-    another mail than the one of that version before; `only` says who gets it, as `whose` names them. Where `bells` knows
-    it (as `rings`, when that is another word for it), the bell rings, too, and by the member's wish no mail goes.
+    `calendar` gives an invitation in a language, before it is addressed; without it, who comes gets the one of the event.
+    `again` makes it another mail than the one of that version before; `only` says who gets it, as `whose` names them.
+    Where `bells` knows it (as `rings`, when that is another word for it), the bell rings, too, and by the member's wish no
+    mail goes.
     """
     bell_kind, notes = rings or kind, []
     event = registration.event
@@ -96,6 +97,13 @@ def tell(
             calendar=calendars.addressed(calendar(person.language), person),
         )
     bell.ring(notes)
+
+
+def out_of_calendars(registration: Registration) -> Callable[[str], str]:
+    """What takes the event out of the calendars of a party that comes, as `calendar` of `tell`; of no other's."""
+    if not registration.is_coming:
+        return calendars.no_invitation
+    return partial(calendars.invitation, registration.event, cancelled=True)
 
 
 def _links(kind: str, registration: Registration, member: Member | None) -> dict[str, Any]:

@@ -250,6 +250,11 @@ async def test_among_processes_a_room_joins_what_comes_the_longer_the_longer_sen
     assert slow.pauses == pytest.approx([pause, pause])
 
 
+def away(*given: Any) -> Any:
+    """A database that does not answer."""
+    raise OperationalError("away")
+
+
 async def test_a_room_that_could_not_be_read_is_told_of_until_it_is_asked_for_again(
     monkeypatch: pytest.MonkeyPatch,
 ):
@@ -259,9 +264,6 @@ async def test_a_room_that_could_not_be_read_is_told_of_until_it_is_asked_for_ag
     tab = await Tab.watching(bo, room)
     await post(ana, room, "heard")
     after = (await tab.entries(1))[0]["seq"]
-
-    def away(*given: Any) -> Any:
-        raise OperationalError("away")
 
     with monkeypatch.context() as outage:
         outage.setattr(rooms, "standing_of", away)
@@ -283,9 +285,6 @@ async def test_of_a_room_that_was_never_shown_to_be_theirs_nobody_is_told(monkey
     ana, _bo, room = await two_in_a_room()
     stranger = await in_db(make_member)()
     tab = await Tab.watching(stranger)
-
-    def away(*given: Any) -> Any:
-        raise OperationalError("away")
 
     with monkeypatch.context() as outage:
         outage.setattr(rooms, "standing_of", away)

@@ -300,7 +300,7 @@ const hearing = {
   },
   error(frame) {
     // The server could not take in the whole line (its database is away): come again. Of one room it tells the head.
-    if (frame.retry_after && frame.ref === undefined && !frame.room) socket.close();
+    if (frame.retry_after && frame.ref === undefined && !frame.room) socket?.close();
     emit(frame);
   },
   bye(frame) {
