@@ -282,7 +282,7 @@ def _reschedule(meetup: Series, move: _Move | None, first: Event, recurrence: Re
         start = meetup.starts_at + move.by
         if "rrule" not in recurrence:
             by = start.date() - meetup.start_date
-            meetup.rrule = series.until_moved(series.moved(meetup.rrule, by), move.by)
+            meetup.rrule = series.until_moved(series.moved(meetup.rrule, by), move.by, by)
         meetup.start_date, meetup.start_time, meetup.minutes = start.date(), start.time(), move.minutes
         meetup.rdates = [_shifted(day, move.by) for day in meetup.rdates]
         meetup.exdates = [_shifted(day, move.by) for day in meetup.exdates]

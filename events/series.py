@@ -145,15 +145,21 @@ def moved(rrule: str, by: timedelta) -> str:
     return rules.joined(parts)
 
 
-def until_moved(rrule: str, by: timedelta) -> str:
-    """A rule whose dates all move by so much: its UNTIL, if it has one, goes along, so that it gives as many as before."""
+def until_moved(rrule: str, by: timedelta, days: timedelta) -> str:
+    """A rule whose dates all move by so much, which is to a day so many days away: its UNTIL goes along, so that it gives as
+    many as before. A time moves by `by`, a day, which means the whole of it, by `days`.
+    """
     parts = rules.parts_of(rrule)
     until = parts.get("UNTIL", "")
     if not until:
         return rrule
-    shape = "%Y%m%dT%H%M%S" if "T" in until else "%Y%m%d"
-    utc = "Z" if until.endswith("Z") else ""
-    parts["UNTIL"] = (datetime.strptime(until.removesuffix("Z"), shape) + by).strftime(shape) + utc
+    try:
+        wall = rules.wall_time(until, UTC)
+        moved = wall + by if "T" in until else wall + days
+    except OverflowError:  # so far away that nobody looks there
+        return rrule
+    parts["UNTIL"] = f"{moved:%Y%m%dT%H%M%S}" if "T" in until else f"{moved:%Y%m%d}"
+    parts["UNTIL"] += "Z" if until.endswith("Z") else ""
     return rules.joined(parts)
 
 

@@ -422,3 +422,23 @@ def test_the_first_half_of_a_split_meetup_moves_and_gets_no_date_more(to: dateti
 
     assert Counter(one.change for one in affected) == {"moved": 3}
     assert len(starts(found)) == 3
+
+
+@pytest_db
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("to", [datetime(2027, 3, 9, 18), datetime(2027, 3, 9, 20), datetime(2027, 3, 8, 21)])
+@pytest.mark.parametrize("until", ["20270330", "2027-03-30", "20270330T190000", "20270330T170000Z"])
+def test_however_its_end_is_written_a_meetup_that_moves_keeps_all_its_dates(until: str, to: datetime) -> None:
+    found = meetup(rrule=f"FREQ=WEEKLY;UNTIL={until}")
+    assert len(starts(found)) == 4
+
+    affected = rescheduling.change_series(found.host, found.pk, Which("all"), {"starts_at": to})
+
+    assert Counter(one.change for one in affected) == {"moved": 4}
+    assert make_occurrences(Series.objects.get(pk=found.pk), date(2028, 3, 1)) == []
+    assert len(starts(found)) == 4
+
+
+def test_an_end_further_away_than_there_are_years_stays() -> None:
+    rrule = "FREQ=DAILY;UNTIL=99991231"
+    assert series.until_moved(rrule, timedelta(days=2), timedelta(days=2)) == rrule
