@@ -169,11 +169,11 @@ class Watch:
     __slots__ = (
         "_buffer",
         "_full_since",
-        "_is_theirs",
         "_leaves",
         "_seen_at",
         "_state",
         "acked",
+        "is_theirs",
         "line",
         "room_id",
         "sent",
@@ -191,7 +191,7 @@ class Watch:
         self._state = State.WAITING
         self._leaves: list[int] = []
         self._seen_at = 0
-        self._is_theirs = False  # the database has shown the member in the room
+        self.is_theirs = False  # the database has shown the member in the room
 
     def buffer(self) -> None:
         """Begin to keep what is emitted: the database will be read next. Who left meanwhile has still left."""
@@ -207,7 +207,7 @@ class Watch:
         """
         self.sent = self.acked = self.told = seq
         self._seen_at = max(self._seen_at, seen_at)
-        self._is_theirs |= is_live or seen_at > 0
+        self.is_theirs |= is_live or seen_at > 0
         left_at = self.left_at()
         buffered, self._buffer, self._leaves = self._buffer, [], []
         self._state = State.LIVE if is_live else State.WAITING
@@ -223,7 +223,7 @@ class Watch:
 
         Only where the database has shown the member in the room: of another's they learn nothing.
         """
-        if self._is_theirs:
+        if self.is_theirs:
             self._state = State.FULL
             self._full_since = monotonic()
 

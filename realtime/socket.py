@@ -366,16 +366,29 @@ class Socket:
         self._put(frame | ({} if form.ref is None else {"ref": form.ref}))
 
     async def _sync_watched(self, form: frames.Sync) -> None:
+        watch = self.line.watches[form.room]
+        if self._is_heard(watch, form.after):
+            watch.buffer()
+            return await self._catch_up(watch, form.after, 0, form.ref)
         await self.hub.watch(self.line, [form.room])
         here = (await self._stand()).get(form.room)
-        watch = self.line.watches.get(form.room)
-        if watch is None:  # this socket is being ended
+        if self.line.watches.get(form.room) is not watch:  # this socket is being ended
             return
         if here is None:
             return self._gone(watch, watch.left_at() or watch.sent)
         if form.after > here.head:
             return self._reset(watch, here.head, "ahead")
         await self._catch_up(watch, form.after, here.head, form.ref)
+
+    def _is_heard(self, watch: Watch, seq: int) -> bool:
+        """Whether this process has heard the room up to `seq` and further since the database showed the member in it.
+
+        They have not left up to there, or the watch would have gone: it need not be asked again who only fell behind.
+        """
+        feed = self.hub.feed(watch.room_id)
+        return (
+            watch.is_theirs and feed is not None and feed.watches.get(self.line) is watch and seq <= feed.last
+        )
 
     async def do_history(self, form: frames.History) -> None:
         read = in_thread(reading.history)

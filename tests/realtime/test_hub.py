@@ -11,6 +11,7 @@ import pytest
 from django.db import OperationalError
 
 from realtime import bus, callers, feeds, frames, hub, marks, reading, rooms, threads, writing
+from realtime.lines import WINDOW
 from realtime.models import Entry, Participant
 from realtime.threads import Together
 from realtime.threads import in_thread as in_db
@@ -261,22 +262,51 @@ async def test_a_room_that_could_not_be_read_is_told_of_until_it_is_asked_for_ag
     """A client that gives up at the first refusal would else hear nothing of the room until its line breaks."""
     monkeypatch.setattr(hub, "TICK_S", 0.05)
     ana, bo, room = await two_in_a_room()
+    await post(ana, room, "before")
     tab = await Tab.watching(bo, room)
     await post(ana, room, "heard")
-    after = (await tab.entries(1))[0]["seq"]
+    assert [entry["seq"] for entry in await tab.entries(1)] == [2]
 
     with monkeypatch.context() as outage:
-        outage.setattr(rooms, "standing_of", away)
-        await tab.send(type="sync", ref=7, room=room.public_id, after=after)
+        outage.setattr(reading, "log", away)
+        await tab.send(type="sync", ref=7, room=room.public_id, after=0)
         refused = await tab.next("error")
         assert (refused["ref"], refused["code"], refused["retry_after"]) == (7, "too_fast", 1)
     assert await tab.nothing(), "nothing was said meanwhile"
     await post(ana, room, "and this")
     head = await tab.next("head")
-    assert head["seq"] == after + 1
-    await tab.send(type="sync", ref=8, room=room.public_id, after=after)
+    assert head["seq"] == 3
+    await tab.send(type="sync", ref=8, room=room.public_id, after=0)
     page = await tab.next("sync")
-    assert ([entry["body"]["text"] for entry in page["entries"]], page["live"]) == (["and this"], True)
+    texts = [entry["body"]["text"] for entry in page["entries"]]
+    assert (texts, page["live"]) == (["before", "heard", "and this"], True)
+    await tab.leave()
+
+
+async def test_who_only_fell_behind_is_not_looked_up_again(monkeypatch: pytest.MonkeyPatch):
+    ana, bo, room = await two_in_a_room()
+    tab = await Tab.watching(bo, room)
+    await post(ana, room, "before")
+    after = (await tab.entries(1))[0]["seq"]
+    for number in range(WINDOW):
+        await post(ana, room, f"no. {number}")
+    head = await tab.next("head")
+    assert head["seq"] == after + WINDOW
+    tab.heard.clear()
+
+    monkeypatch.setattr(rooms, "standing_of", away)
+    monkeypatch.setattr(reading, "log", away)
+    await tab.send(type="sync", ref=1, room=room.public_id, after=after)
+    page = await tab.next("sync")
+    assert (page["ref"], page["live"]) == (1, True)
+    assert [entry["seq"] for entry in page["entries"]] == list(range(after + 1, head["seq"] + 1))
+    await post(ana, room, "and on")
+    assert (await tab.entries(1))[0]["seq"] == head["seq"] + 1
+
+    await in_db(rooms.leave)(room, bo)
+    await tab.next("gone")
+    await tab.send(type="sync", ref=2, room=room.public_id, after=after)
+    assert (await tab.next("error"))["code"] == "not_found"
     await tab.leave()
 
 
