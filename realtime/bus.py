@@ -25,7 +25,7 @@ BREAK_S = 2.0
 RECONNECT_S = 0.5
 SILENCE_S = 2.0  # then Redis is asked whether it is still there; the same again, and it is not
 
-type Words = Mapping[str, str]  # by channel
+type Words = Mapping[str, object]  # by channel; in this process as they are, to others as their text
 
 _ears: set["Ear"] = set()
 _ears_guard = threading.Lock()
@@ -55,8 +55,8 @@ def _publish_to_redis(words: Words) -> bool:
         return False
     try:
         with _publisher(settings.REDIS_URL).pipeline(transaction=False) as together:
-            for channel, text in words.items():
-                together.publish(channel, text)
+            for channel, word in words.items():
+                together.publish(channel, str(word))
             together.execute()
     except (redis.RedisError, OSError):
         _closed_until = monotonic() + BREAK_S
@@ -75,10 +75,10 @@ def _publisher(url: str) -> redis.Redis:
 class Ear:
     """Where one event loop hears: one connection, one subscription a channel.
 
-    `hear(channel, text)` is called on the loop. `lost()` is called when words may have been missed.
+    `hear(channel, word)` is called on the loop. `lost()` is called when words may have been missed.
     """
 
-    def __init__(self, hear: Callable[[str, str], None], lost: Callable[[], None]) -> None:
+    def __init__(self, hear: Callable[[str, object], None], lost: Callable[[], None]) -> None:
         self.channels: set[str] = set()
         self._hear = hear
         self._lost = lost
@@ -127,18 +127,18 @@ class Ear:
 
     def tell(self, words: Words) -> None:
         """Words from this process, from whatever thread."""
-        if heard := [(channel, text) for channel, text in words.items() if channel in self.channels]:
+        if heard := [(channel, word) for channel, word in words.items() if channel in self.channels]:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(self._heed_all, heard)
 
-    def _heed_all(self, heard: list[tuple[str, str]]) -> None:
-        for channel, text in heard:
-            self._heed(channel, text)
+    def _heed_all(self, heard: list[tuple[str, object]]) -> None:
+        for channel, word in heard:
+            self._heed(channel, word)
 
-    def _heed(self, channel: str, text: str) -> None:
+    def _heed(self, channel: str, word: object) -> None:
         """Pass a word on. One that nobody understands (another version's, a stranger's) is as good as lost."""
         try:
-            self._hear(channel, text)
+            self._hear(channel, word)
         except Exception:
             log.exception("bus: a word on %s was not understood", channel)
 

@@ -406,19 +406,25 @@ def _word(row: Entry) -> str:
     return f"-{row.text}" if row.on is False else row.text
 
 
-def pack(parcels: Iterable[Parcel]) -> str:
-    """Parcels of one room as one word on the bus: two lines each, for JSON has no bare line break."""
-    return "\n".join(f"{p.seq} {p.n} {p.kind} {p.member}\n{p.frame}" for p in parcels)
+class Word(tuple[Parcel, ...]):
+    """What is said of one room at once on the bus. As text, for other processes, each parcel is two lines: JSON has no
+    bare line break.
+    """
 
+    __slots__ = ()
 
-def unpack(word: str) -> list[Parcel]:
-    """The parcels in a word. Raises ValueError when it is none of ours."""
-    lines = word.split("\n")
-    parcels = []
-    for head, frame in zip(lines[::2], lines[1::2], strict=True):
-        number, n, kind, member = head.split(" ")
-        parcels.append(Parcel(int(number), int(n), kind, int(member), frame))
-    return parcels
+    def __str__(self) -> str:
+        return "\n".join(f"{p.seq} {p.n} {p.kind} {p.member}\n{p.frame}" for p in self)
+
+    @classmethod
+    def of(cls, text: str) -> "Word":
+        """The word with this text. Raises ValueError when it is none of ours."""
+        lines = text.split("\n")
+        parcels = []
+        for head, frame in zip(lines[::2], lines[1::2], strict=True):
+            number, n, kind, member = head.split(" ")
+            parcels.append(Parcel(int(number), int(n), kind, int(member), frame))
+        return cls(parcels)
 
 
 def joined(room: str, epoch: int, after: int, entries: Iterable[str], *, more: bool = False) -> str:

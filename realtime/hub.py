@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 from realtime import bell, bus, callers, frames, ids, live, marks, rooms, writing
 from realtime.callers import Callers
 from realtime.feeds import Feed
-from realtime.frames import Parcel
+from realtime.frames import Parcel, Word
 from realtime.lines import Line, Ready, Watch
 from realtime.models import Entry
 from realtime.presence import Presence
@@ -173,20 +173,20 @@ class Hub:
         if self._ear is not None:
             await self._ear.unsubscribe(rooms.channel(feed.room_id))
 
-    def _hear(self, channel: str, text: str) -> None:
+    def _hear(self, channel: str, word: object) -> None:
         """A word from the bus."""
         if channel.startswith(live.CHANNEL):
-            ready = Ready(text)
+            ready = Ready(str(word))
             for line in self._topics.get(channel.removeprefix(live.CHANNEL), ()):
                 line.put(ready)
             return
         if channel == bell.CHANNEL:
-            self.bells.hear(text)
+            self.bells.hear(str(word))
             return
         feed = self._feeds.get(int(channel.removeprefix(rooms.CHANNEL)))
         if feed is None:
             return
-        for parcel in frames.unpack(text):
+        for parcel in word if isinstance(word, Word) else Word.of(str(word)):
             if parcel.seq:
                 feed.hear(parcel)
             elif parcel.kind == "read":
@@ -465,7 +465,7 @@ class Hub:
 
 def _publish(kind: str, words: dict[int, str]) -> None:
     """Say something passing in several rooms, to every process."""
-    bus.publish({rooms.channel(pk): frames.pack([Parcel(0, 0, kind, 0, word)]) for pk, word in words.items()})
+    bus.publish({rooms.channel(pk): Word([Parcel(0, 0, kind, 0, word)]) for pk, word in words.items()})
 
 
 def _typing_frame(room_id: int, writers: Iterable[int]) -> str:

@@ -55,7 +55,7 @@ def _mark_read(reads: Collection[tuple[int, int, int]]) -> None:
     for (room, member), seat in moved.items():
         frame = {"type": "read", "room": ids.encode(room), "seq": seat.read_seq, "n": seat.read_n}
         words.setdefault(room, []).append(frames.Parcel(0, seat.read_n, "read", member, frames.dumps(frame)))
-    heard = {rooms.channel(room): frames.pack(parcels) for room, parcels in words.items()}
+    heard = {rooms.channel(room): frames.Word(parcels) for room, parcels in words.items()}
     transaction.on_commit(partial(bus.publish, heard), robust=True)
 
 

@@ -20,7 +20,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
 from realtime import bus, clock, frames, statements
-from realtime.frames import Parcel, pack
+from realtime.frames import Parcel, Word
 from realtime.models import Block, DirectTalk, Entry, Mention, Participant, Room, Showing, Site
 from realtime.prepared import ID, IDS, keys_of, prepared
 
@@ -161,7 +161,8 @@ class Pen:
 
     def flush(self) -> None:
         """Write what was appended, and tell the hubs once it is committed."""
-        flush([self])
+        with statements.at_once():
+            flush([self])
 
     def take(self) -> list[tuple[Entry, list[frames.Person]]]:
         """What was appended and is not written yet; whoever takes it writes it."""
@@ -179,7 +180,7 @@ def flush(pens: Collection[Pen], readers: Collection[statements.Seat] = ()) -> N
         return
     statements.append(appended, [entry for taken in appended.values() for entry, _named in taken], readers)
     words = {
-        channel(room.pk): pack(Parcel.of(entry, named=named) for entry, named in taken)
+        channel(room.pk): Word(Parcel.of(entry, named=named) for entry, named in taken)
         for room, taken in appended.items()
     }
     transaction.on_commit(partial(bus.publish, words), robust=True)

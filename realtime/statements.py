@@ -2,7 +2,7 @@
 """The statements that every message passes through, as SQL: building them anew by the ORM each time would be most of
 what a message costs. Everything else asks the ORM.
 
-Each has one text for any number of rows, so that it is read and planned once and not each time. PostgreSQL gets the
+Each has one text for any number of rows, so that it is put together, read and planned once and not each time. PostgreSQL gets the
 rows as one JSON value and keeps the statement prepared; SQLite, which is in this process, is given what is written row
 by row. What needs no answer of the one before goes to PostgreSQL in one round trip (`_at_once`).
 """
@@ -11,6 +11,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -25,7 +26,7 @@ BLANK = {field.attname: None if field.null else field.get_default() for field in
 AUTHOR = Entry._meta.get_field("author")
 COLUMNS = ", ".join(f'"{field.column}"' for field in FIELDS)
 OF_A_ROOM = ["id", "kind", "head", "n", "closed_at"]  # the rest is read when somebody asks for it
-NUMBER = "bigint"
+IS_SQLITE = connection.vendor == "sqlite"
 
 type Columns = dict[str, str]  # names and PostgreSQL's types
 type Key = tuple[int, int, UUID]  # room, author, key
@@ -51,14 +52,10 @@ class Found(NamedTuple):
 # ----------------------------------------------------------------------------------- two databases, one way
 
 
-def _is_sqlite() -> bool:
-    return bool(connection.vendor == "sqlite")
-
-
 @contextmanager
-def _at_once() -> Iterator[None]:
+def at_once() -> Iterator[None]:
     """What is executed within goes in one round trip. Its errors come where a result is read, or at the end."""
-    if _is_sqlite():
+    if IS_SQLITE:
         yield
         return
     connection.ensure_connection()
@@ -68,7 +65,7 @@ def _at_once() -> Iterator[None]:
 
 def _cursor() -> Any:
     """A cursor; on PostgreSQL one whose statements are prepared once they have come a few times."""
-    if _is_sqlite():
+    if IS_SQLITE:
         return connection.cursor()
     from django.db.backends.postgresql.base import ServerBindingCursor  # noqa: PLC0415 - needs psycopg
 
@@ -77,24 +74,24 @@ def _cursor() -> Any:
     return connection._prepare_cursor(own)  # type: ignore[attr-defined]
 
 
-def _given(columns: Columns) -> str:
-    """How a statement begins that is given rows as its parameter: they are its table `given`."""
-    if _is_sqlite():
-        values = ", ".join(f"value->>'{name}' AS \"{name}\"" for name in columns)
-        return f"WITH given AS (SELECT {values} FROM json_each(%s))"
-    names = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
-    return f"WITH given AS MATERIALIZED (SELECT * FROM json_to_recordset(%s::json) AS row({names}))"
+class Given:
+    """A statement that is given rows as its one parameter: they are its table `given`."""
 
+    def __init__(self, columns: Columns, query: str) -> None:
+        self._names = list(columns)
+        if IS_SQLITE:
+            values = ", ".join(f"value->>'{name}' AS \"{name}\"" for name in columns)
+            given = f"(SELECT {values} FROM json_each(%s))"
+        else:
+            names = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
+            given = f"MATERIALIZED (SELECT * FROM json_to_recordset(%s::json) AS row({names}))"
+        self._query = f"WITH given AS {given} {query}"
 
-def _among(ids: str) -> str:
-    """The condition of a primary key that is one of these. PostgreSQL takes the rows it is given for a hundred and would,
-    joining them, rather look through a table of thousands; an array it looks up.
-    """
-    return f"IN ({ids})" if _is_sqlite() else f"= ANY(ARRAY({ids}))"
-
-
-def _as_json(columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> str:
-    return json.dumps([dict(zip(columns, row, strict=True)) for row in rows], default=_plain)
+    def execute(self, rows: Iterable[Sequence[Any]]) -> Any:
+        """The cursor that has executed it for these rows."""
+        cursor = _cursor()
+        cursor.execute(self._query, [_as_json([dict(zip(self._names, row, strict=True)) for row in rows])])
+        return cursor
 
 
 def _plain(value: object) -> object:
@@ -102,17 +99,58 @@ def _plain(value: object) -> object:
     if isinstance(value, UUID):
         return value.hex
     assert isinstance(value, datetime)
-    return str(value.astimezone(UTC).replace(tzinfo=None)) if _is_sqlite() else value.isoformat()
+    return str(value.astimezone(UTC).replace(tzinfo=None)) if IS_SQLITE else value.isoformat()
 
 
-def _find(query: str, columns: Columns, rows: Iterable[Sequence[Any]]) -> Any:
-    """A cursor with what `query` finds for these rows, its table `given`."""
-    cursor = _cursor()
-    cursor.execute(f"{_given(columns)} {query}", [_as_json(columns, rows)])
-    return cursor
+_as_json = json.JSONEncoder(default=_plain).encode
+
+
+def _among(ids: str) -> str:
+    """The condition of a primary key that is one of these. PostgreSQL takes the rows it is given for a hundred and would,
+    joining them, rather look through a table of thousands; an array it looks up.
+    """
+    return f"IN ({ids})" if IS_SQLITE else f"= ANY(ARRAY({ids}))"
+
+
+def _locking(table: str, columns: Columns, query: str) -> dict[bool, Given]:
+    """A query that locks the rows it finds in a table, always in one order; by whether it waits for who holds one.
+
+    On SQLite the transaction itself is the lock.
+    """
+    how = "" if IS_SQLITE else f"FOR UPDATE OF {table}"
+    free = "" if IS_SQLITE else f"{how} SKIP LOCKED"
+    query = f'{query} ORDER BY {table}."id"'
+    return {True: Given(columns, f"{query} {how}"), False: Given(columns, f"{query} {free}")}
 
 
 # ----------------------------------------------------------------------------------------------- look up
+
+_THE_ROOMS = _locking(
+    "room",
+    {"id": "bigint"},
+    f"SELECT {', '.join(f'room."{name}"' for name in OF_A_ROOM)} FROM {ROOM} AS room "
+    f'WHERE room."id" {_among('SELECT "id" FROM given')}',
+)
+_THE_SEATS = _locking(
+    "seat",
+    {"room_id": "bigint", "member_id": "bigint"},
+    'SELECT seat."room_id", seat."member_id", seat."id", seat."read_seq", seat."read_n" '
+    f'FROM {PARTICIPANT} AS seat WHERE seat."left_seq" IS NULL AND seat."id" '
+    + _among(
+        f'SELECT (SELECT one."id" FROM {PARTICIPANT} AS one WHERE one."room_id" = given."room_id" '
+        'AND one."member_id" = given."member_id") FROM given'
+    ),
+)
+_THE_KEYS = Given(  # for each the primary key of its entry, or None
+    {"room_id": "bigint", "author_id": "bigint", "key": "uuid"},
+    f'SELECT (SELECT entry."id" FROM {ENTRY} AS entry WHERE entry."room_id" = given."room_id" '
+    'AND entry."author_id" = given."author_id" AND entry."key" = given."key") FROM given',
+)
+_THE_NUMBERS = Given(
+    {"room_id": "bigint", "seq": "bigint"},
+    f'SELECT "room_id", "seq", (SELECT entry."n" FROM {ENTRY} AS entry '
+    'WHERE entry."room_id" = given."room_id" AND entry."seq" = given."seq") FROM given',
+)
 
 
 def look_up(
@@ -123,8 +161,9 @@ def look_up(
 
     Not `waits`: without the rooms and the seats that another transaction holds.
     """
-    with _at_once():
-        locked, known, seated = _lock(rooms, waits), _find_keys(keys), _find_seats(places, waits)
+    with at_once():
+        locked = _THE_ROOMS[waits].execute((pk,) for pk in rooms)
+        known, seated = _THE_KEYS.execute(keys), _THE_SEATS[waits].execute(places)
         rows, pks, here = locked.fetchall(), [pk for (pk,) in known.fetchall() if pk], _seats(seated)
     entries = Entry.objects.filter(pk__in=pks).select_related("author") if pks else ()
     return Found(
@@ -132,18 +171,6 @@ def look_up(
         {(entry.room_id, entry.author_id or 0, entry.key): entry for entry in entries if entry.key},
         here,
     )
-
-
-def _held(table: str, waits: bool) -> str:
-    """How the rows of a table are locked, always in one order. On SQLite the transaction itself is the lock."""
-    how = "" if _is_sqlite() else f"FOR UPDATE OF {table}" if waits else f"FOR UPDATE OF {table} SKIP LOCKED"
-    return f'ORDER BY {table}."id" {how}'
-
-
-def _lock(rooms: Collection[int], waits: bool) -> Any:
-    columns = ", ".join(f'room."{name}"' for name in OF_A_ROOM)
-    query = f'SELECT {columns} FROM {ROOM} AS room WHERE room."id" {_among('SELECT "id" FROM given')} '
-    return _find(query + _held("room", waits), {"id": NUMBER}, [(pk,) for pk in rooms])
 
 
 def _room(*row: Any) -> Room:
@@ -154,51 +181,64 @@ def _room(*row: Any) -> Room:
     return Room.from_db(connection.alias, OF_A_ROOM, [*others, closed_at])
 
 
-def _find_keys(keys: Collection[Key]) -> Any:
-    """For each the primary key of its entry, or None."""
-    return _find(
-        f'SELECT (SELECT entry."id" FROM {ENTRY} AS entry WHERE entry."room_id" = given."room_id" '
-        'AND entry."author_id" = given."author_id" AND entry."key" = given."key") FROM given',
-        {"room_id": NUMBER, "author_id": NUMBER, "key": "uuid"},
-        keys,
-    )
-
-
-def _find_seats(places: Collection[Place], waits: bool) -> Any:
-    ids = (
-        f'SELECT (SELECT one."id" FROM {PARTICIPANT} AS one WHERE one."room_id" = given."room_id" '
-        'AND one."member_id" = given."member_id") FROM given'
-    )
-    return _find(
-        'SELECT seat."room_id", seat."member_id", seat."id", seat."read_seq", seat."read_n" FROM '
-        f'{PARTICIPANT} AS seat WHERE seat."id" {_among(ids)} AND seat."left_seq" IS NULL {_held("seat", waits)}',
-        {"room_id": NUMBER, "member_id": NUMBER},
-        places,
-    )
-
-
 def _seats(found: Any) -> dict[Place, Seat]:
     return {(room, member): Seat(*seat) for room, member, *seat in found.fetchall()}
 
 
 def seats(places: Collection[Place]) -> dict[Place, Seat]:
     """Of these, who is in the room now, held until the transaction ends, always in one order. One query."""
-    return _seats(_find_seats(places, waits=True))
+    return _seats(_THE_SEATS[True].execute(places))
 
 
 def messages_up_to(places: Collection[Place]) -> dict[Place, int]:
     """Of these (room, seq), how many messages the log held with that entry. One query, none for none."""
-    if not places:
-        return {}
-    query = (
-        f'SELECT "room_id", "seq", (SELECT entry."n" FROM {ENTRY} AS entry '
-        'WHERE entry."room_id" = given."room_id" AND entry."seq" = given."seq") FROM given'
-    )
-    found = _find(query, {"room_id": NUMBER, "seq": NUMBER}, places)
-    return {(room, seq): n for room, seq, n in found.fetchall() if n is not None}
+    found = _THE_NUMBERS.execute(places).fetchall() if places else ()
+    return {(room, seq): n for room, seq, n in found if n is not None}
 
 
 # ------------------------------------------------------------------------------------------------- write
+
+
+class ForEach:
+    """A statement that writes rows: SQLite, which is in this process, is given one after the other."""
+
+    def __init__(self, columns: Columns, for_one: str, for_all: str) -> None:
+        """`for_one` takes the values of the columns in their order, `for_all` the table `given`."""
+        self._for_one = for_one
+        self._for_all = Given(columns, for_all)
+
+    def execute(self, rows: Sequence[Sequence[Any]]) -> None:
+        """Write these; nothing for none."""
+        if not rows:
+            return
+        if IS_SQLITE:
+            with _cursor() as cursor:
+                cursor.executemany(self._for_one, [[_as_written(value) for value in row] for row in rows])
+        else:
+            self._for_all.execute(rows)
+
+
+def _as_written(value: Any) -> Any:
+    return _plain(value) if isinstance(value, UUID | datetime) else value
+
+
+def _setting(table: str, one: str, other: str) -> ForEach:
+    """Gives two numbers to the row of a primary key: (one, other, key)."""
+    return ForEach(
+        dict.fromkeys((one, other, "id"), "bigint"),
+        f'UPDATE {table} SET "{one}" = %s, "{other}" = %s WHERE "id" = %s',
+        f'UPDATE {table} SET "{one}" = given."{one}", "{other}" = given."{other}" '
+        f'FROM given WHERE {table}."id" = given."id" AND {table}."id" {_among('SELECT "id" FROM given')}',
+    )
+
+
+_HEADS = _setting(ROOM, "head", "n")
+_READ = _setting(PARTICIPANT, "read_seq", "read_n")
+_ENTRIES = ForEach(
+    {field.attname: field.db_type(connection) or "" for field in FIELDS},
+    f"INSERT INTO {ENTRY} ({COLUMNS}) VALUES ({', '.join(['%s'] * len(FIELDS))})",
+    f"INSERT INTO {ENTRY} ({COLUMNS}) SELECT {COLUMNS} FROM given",
+)
 
 
 def entry(author: Any, fields: dict[str, Any]) -> Entry:
@@ -210,47 +250,17 @@ def entry(author: Any, fields: dict[str, Any]) -> Entry:
 
 
 def append(rooms: Iterable[Room], entries: Iterable[Entry], readers: Iterable[Seat] = ()) -> None:
-    """New entries, the rooms' new heads and how far these have read: at most three statements in one round trip. The
-    entries get no primary key.
+    """New entries, the rooms' new heads and how far these have read: at most three statements. The entries get no
+    primary key.
     """
-    with _at_once():
-        _set(ROOM, ("head", "n"), [(room.pk, room.head, room.n) for room in rooms])
-        _insert([[getattr(entry, name) for name in NAMES] for entry in entries])
-        have_read(readers)
+    _HEADS.execute([(room.head, room.n, room.pk) for room in rooms])
+    _ENTRIES.execute([_values(entry) for entry in entries])
+    have_read(readers)
 
 
-def _insert(rows: list[list[Any]]) -> None:
-    with _cursor() as cursor:
-        if _is_sqlite():
-            marks = ", ".join(["%s"] * len(NAMES))
-            plain = [
-                [_plain(one) if isinstance(one, UUID | datetime) else one for one in row] for row in rows
-            ]
-            cursor.executemany(f"INSERT INTO {ENTRY} ({COLUMNS}) VALUES ({marks})", plain)
-        else:
-            types = {field.attname: field.db_type(connection) or "" for field in FIELDS}
-            query = f"{_given(types)} INSERT INTO {ENTRY} ({COLUMNS}) SELECT {COLUMNS} FROM given"
-            cursor.execute(query, [_as_json(NAMES, rows)])
-
-
-def _set(table: str, names: tuple[str, str], rows: Sequence[tuple[int, int, int]]) -> None:
-    """Give the row of each primary key its two numbers. Nothing for none."""
-    one, other = names
-    if not rows:
-        return
-    with _cursor() as cursor:
-        if _is_sqlite():
-            query = f'UPDATE {table} SET "{one}" = %s, "{other}" = %s WHERE "id" = %s'
-            cursor.executemany(query, [(first, second, pk) for pk, first, second in rows])
-        else:
-            columns = dict.fromkeys(("id", one, other), NUMBER)
-            cursor.execute(
-                f'{_given(columns)} UPDATE {table} SET "{one}" = given."{one}", "{other}" = given."{other}" '
-                f'FROM given WHERE {table}."id" = given."id" AND {table}."id" {_among('SELECT "id" FROM given')}',
-                [_as_json(columns, rows)],
-            )
+_values = attrgetter(*NAMES)
 
 
 def have_read(readers: Iterable[Seat]) -> None:
     """How far these have read. One statement for any number."""
-    _set(PARTICIPANT, ("read_seq", "read_n"), list(readers))
+    _READ.execute([(seat.read_seq, seat.read_n, seat.pk) for seat in readers])

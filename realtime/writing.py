@@ -6,13 +6,14 @@ looked up at once, so that sixteen who write at the same moment cost one commit 
 in sixteen.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
-from django.db import DataError, IntegrityError, transaction
+from django.db import DataError, IntegrityError, connection, transaction
 from django.utils.translation import gettext_lazy as _
 
 from realtime import blocks, marks, rooms, statements
@@ -90,7 +91,8 @@ def write_where_free(asked: Sequence[Asked]) -> list[Outcome]:
 
 
 def _write_together(asked: Sequence[Asked], waits: bool) -> list[Outcome]:
-    with transaction.atomic():
+    is_outermost = not connection.in_atomic_block
+    with contextlib.ExitStack() as with_the_commit, transaction.atomic():
         found = statements.look_up(
             {room_id for room_id, _wish in asked},
             {(room_id, wish.member.pk) for room_id, wish in asked},
@@ -99,6 +101,8 @@ def _write_together(asked: Sequence[Asked], waits: bool) -> list[Outcome]:
         )
         batch = _Batch(found, asked, Room.DoesNotExist if waits else Busy)
         outcomes = [batch.outcome_of(*one) for one in asked]
+        if is_outermost:  # else an error must be known before the savepoint is given up
+            with_the_commit.enter_context(statements.at_once())
         batch.finish()
     return outcomes
 

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 
+from realtime import frames
 from realtime.threads import in_thread as in_db
 from tests.factories import make_member
 
@@ -98,3 +99,10 @@ async def test_a_bad_field_is_answered_and_the_socket_stays():
         await tab.send(**frame)
     assert (await tab.say(room))["seq"] == 2
     await tab.leave()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_word_is_the_same_in_another_process(count: int):
+    frame = frames.dumps({"type": "entry", "body": {"text": "two\nlines\r\u2028and \\n 👍"}})
+    word = frames.Word(frames.Parcel(seq, seq - 1, "message", 7, frame) for seq in range(1, count + 1))
+    assert frames.Word.of(str(word)) == word

@@ -1,16 +1,19 @@
 """Many who write at once: one transaction, everybody's own outcome, and an order that is the order of commits."""
 
 import asyncio
+import contextlib
 import threading
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from realtime import blocks, chat, hub, reading, rooms, writing
+from realtime import blocks, bus, chat, hub, reading, rooms, writing
 from realtime.models import Entry, Participant, Room
 from realtime.threads import in_thread as in_db
 from tests.factories import make_member, make_room
@@ -81,6 +84,31 @@ def test_one_that_the_database_refuses_hurts_nobody_else(monkeypatch: pytest.Mon
     assert not isinstance(first, Exception)
     assert not isinstance(last, Exception)
     assert said(room) == [(1, "one"), (2, "two")]
+
+
+@pytest.mark.parametrize("around", [contextlib.nullcontext, transaction.atomic])
+def test_what_is_refused_when_all_is_written_at_the_end_hurts_nobody_else(
+    around: Callable[[], contextlib.AbstractContextManager[None]], monkeypatch: pytest.MonkeyPatch
+):
+    """The entries of messages may reach the database together with its COMMIT."""
+    ana, bo = make_member(), make_member()
+    room = make_room(ana, bo)
+    words: list[bus.Words] = []
+    monkeypatch.setattr(bus, "publish", words.append)
+    bad = replace(chat.message(ana, "bad", uuid4()), language=cast("Any", None))
+    with around():
+        first, refused, last = in_one(
+            room.pk, [chat.message(ana, "one", uuid4()), bad, chat.message(bo, "two", uuid4())]
+        )
+        assert isinstance(refused, IntegrityError)
+        assert not isinstance(first, Exception)
+        assert not isinstance(last, Exception)
+    assert said(room) == [(1, "one"), (2, "two")]
+    told = [parcel.seq for word in words for parcel in cast("Any", word[rooms.channel(room.pk)])]
+    assert told == [1, 2], "nobody is told of what was not committed"
+    with transaction.atomic():  # the connection is as good as it was
+        assert not isinstance(in_one(room.pk, [chat.message(ana, "three", uuid4())])[0], Exception)
+    assert said(room)[2:] == [(3, "three")]
 
 
 def test_a_room_that_is_not_there_is_a_no_for_each():
