@@ -239,8 +239,13 @@ def _circle_of_host(host: Member, circle_id: int) -> Circle:
 
 def may_moderate(member: Member, room_id: int) -> bool:
     """The member looks after a circle's room: as a host of the circle, or as staff of a centre who is in it. One query."""
-    hosts = CircleMembership.objects.filter(circle__room=room_id, member=member, state=IN, is_host=True)
-    return sign_ins.is_team(member) or hosts.exists()
+    return sign_ins.is_team(member) or bool(_hosted_at(member=member.pk, room=room_id))
+
+
+@prepared(member=ID, room=ID)
+def _hosted_at(*, member: Any, room: Any) -> QuerySet[CircleMembership, int]:
+    hosts = CircleMembership.objects.filter(circle__room=room, member=member, state=IN, is_host=True)
+    return hosts.values_list("pk", flat=True)
 
 
 def taken_out(member: Member, room_id: int) -> None:
@@ -252,8 +257,8 @@ def taken_out(member: Member, room_id: int) -> None:
     _count(circle, -states.count(IN))
 
 
-def rooms_hosted_by(member: Member) -> QuerySet[Circle, int]:
-    """The ids of the rooms of the circles the member hosts."""
+def rooms_hosted_by(member: Any) -> QuerySet[Circle, int]:
+    """The ids of the rooms of the circles the member hosts: their key, or its place in a statement."""
     hosted = CircleMembership.objects.filter(member=member, state=IN, is_host=True).values("circle")
     return Circle.objects.filter(pk__in=hosted).values_list("room", flat=True)
 

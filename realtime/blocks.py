@@ -13,6 +13,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from realtime import bell, rooms
 from realtime.models import Block, Entry, Mention, Notification
+from realtime.prepared import IDS, prepared
 
 type Unheard = frozenset[int]
 
@@ -58,11 +59,16 @@ def of(member: Any) -> QuerySet[Block]:
 def unheard_by(member_ids: Collection[int]) -> dict[int, Unheard]:
     """Of each of these members, whom they hear nothing of: whom they block and who blocks them. One query."""
     found: defaultdict[int, set[int]] = defaultdict(set)
-    rows = Block.objects.filter(Q(blocker__in=member_ids) | Q(blocked__in=member_ids))
-    for blocker, blocked in rows.values_list("blocker", "blocked"):
+    for blocker, blocked in _blocks_of(members=list(member_ids)):
         found[blocker].add(blocked)
         found[blocked].add(blocker)
     return {member_id: frozenset(found.get(member_id, ())) for member_id in member_ids}
+
+
+@prepared(members=IDS)
+def _blocks_of(*, members: Any) -> QuerySet[Block, tuple[int, int]]:
+    blocks = Block.objects.filter(Q(blocker__among=members) | Q(blocked__among=members))
+    return blocks.values_list("blocker", "blocked")
 
 
 def apart_from(one: Any, other: Any) -> Exists:

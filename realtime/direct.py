@@ -6,7 +6,7 @@ question is the same request: no second mail, no second answer.
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 
 from realtime import bell, blocks, clock, notify, rooms
 from realtime.models import DirectTalk, Notification, Participant, Room, TalkRequest
+from realtime.prepared import ID, MOMENT, prepared
 
 ASKED_FOR = timedelta(days=30)
 MOST_OPEN = 5  # of one member, whatever became of them, so that the number tells nothing
@@ -47,18 +48,32 @@ def between(member: Any, other_ids: Collection[int]) -> dict[int, Between]:
 
 
 def _pending(member: Any, other_ids: Collection[int]) -> list[int]:
-    mine = _of_late(TalkRequest.objects.filter(asker=member.pk, asked__in=other_ids))
+    mine = TalkRequest.objects.filter(asker=member.pk, asked__in=other_ids, asked_at__gt=_of_late())
     return list(mine.exclude(state=State.ACCEPTED).values_list("asked", flat=True))
 
 
-def _of_late(requests: QuerySet[TalkRequest]) -> QuerySet[TalkRequest]:
-    return requests.filter(asked_at__gt=clock.now() - ASKED_FOR)
+def _of_late() -> datetime:
+    return clock.now() - ASKED_FOR
 
 
 def requests_to(member: Any) -> QuerySet[TalkRequest]:
     """Who waits for the member's answer, the longest waiting first, with `asker` loaded."""
-    waiting = _of_late(TalkRequest.objects.filter(asked=member.pk, state=State.OPEN, asker__is_active=True))
-    return waiting.select_related("asker").order_by("asked_at", "pk")
+    return _waiting_for(member.pk, _of_late())
+
+
+def first_requests_to(member: Any, most: int) -> list[TalkRequest]:
+    """As `requests_to`, at most so many. One query."""
+    return _first_waiting(member=member.pk, since=_of_late(), most=most)
+
+
+@prepared(member=ID, since=MOMENT)
+def _first_waiting(*, member: Any, since: Any, most: int) -> QuerySet[TalkRequest]:
+    return _waiting_for(member, since)[:most]
+
+
+def _waiting_for(member: Any, since: Any) -> QuerySet[TalkRequest]:
+    waiting = TalkRequest.objects.filter(asked=member, state=State.OPEN, asker__is_active=True)
+    return waiting.filter(asked_at__gt=since).select_related("asker").order_by("asked_at", "pk")
 
 
 def share_a_room(member: Any, other_id: int) -> QuerySet[Any]:
@@ -88,10 +103,8 @@ def ask(member: Any, other_id: int) -> Between:
         return known
     if not are_apart and requests_to(member).filter(asker=other_id).exists():
         return Between(room_id=_open(member, other_id).pk)
-    if (
-        _of_late(TalkRequest.objects.filter(asker=member.pk)).exclude(state=State.ACCEPTED).count()
-        >= MOST_OPEN
-    ):
+    lately = TalkRequest.objects.filter(asker=member.pk, asked_at__gt=_of_late())
+    if lately.exclude(state=State.ACCEPTED).count() >= MOST_OPEN:
         text = _(
             "You have asked %(n)d people already. Give them time to answer before you ask somebody else."
         )

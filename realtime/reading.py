@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from realtime import blocks, frames, ids, marks, rooms
 from realtime.models import Entry, Room
+from realtime.prepared import ID, prepared
 
 MAX_PAGE = 100
 MAX_HISTORY = 50
@@ -32,8 +33,7 @@ def entries(member: Any, room_id: int, after: int, limit: int = MAX_PAGE) -> Pag
     """The log after `after`, ascending, at most 100 entries. At most five queries. Raises Room.DoesNotExist."""
     rooms.room_for(member, room_id)
     limit = max(1, min(limit, MAX_PAGE))
-    log = _heard_by(member, room_id).filter(seq__gt=after).order_by("seq")
-    rows = list(log[: limit + 1])
+    rows = _log_after(member=member.pk, room=room_id, after=after, most=limit + 1)
     return Page(_as_frames(member, room_id, rows[:limit]), more=len(rows) > limit)
 
 
@@ -51,12 +51,10 @@ def history(
     """
     rooms.room_for(member, room_id)
     limit = max(1, min(limit, MAX_HISTORY))
-    messages = _heard_by(member, room_id).filter(kind=Kind.MESSAGE)
     if after is None:
-        wanted = messages.filter(seq__lt=before).order_by("-seq")
+        rows = _said_before(member=member.pk, room=room_id, before=before, most=limit + 1)
     else:
-        wanted = messages.filter(seq__gt=after).order_by("seq")
-    rows = list(wanted[: limit + 1])
+        rows = _said_after(member=member.pk, room=room_id, after=after, most=limit + 1)
     is_more = len(rows) > limit
     found = rows[:limit] if after is None else rows[:limit][::-1]
     return Page(_as_frames(member, room_id, found), more=is_more)
@@ -88,10 +86,27 @@ def frame_of(entry: Entry) -> dict[str, Any]:
     return frames.entry(entry, signs.get(entry.seq), named.get(entry.seq))
 
 
-def _heard_by(member: Any, room_id: int) -> QuerySet[Entry]:
+def _heard_by(member: Any, room: Any) -> QuerySet[Entry]:
     """Entries of the room, as long as the member is in it: checked in the statement that reads them."""
-    is_here = Q(room__participants__member=member.pk, room__participants__left_seq=None)
-    return Entry.objects.filter(is_here, room=room_id).select_related("author")
+    is_here = Q(room__participants__member=member, room__participants__left_seq=None)
+    return Entry.objects.filter(is_here, room=room).select_related("author")
+
+
+@prepared(member=ID, room=ID, after=ID)
+def _log_after(*, member: Any, room: Any, after: Any, most: int) -> QuerySet[Entry]:
+    return _heard_by(member, room).filter(seq__gt=after).order_by("seq")[:most]
+
+
+@prepared(member=ID, room=ID, before=ID)
+def _said_before(*, member: Any, room: Any, before: Any, most: int) -> QuerySet[Entry]:
+    said = _heard_by(member, room).filter(kind=Kind.MESSAGE, seq__lt=before)
+    return said.order_by("-seq")[:most]
+
+
+@prepared(member=ID, room=ID, after=ID)
+def _said_after(*, member: Any, room: Any, after: Any, most: int) -> QuerySet[Entry]:
+    said = _heard_by(member, room).filter(kind=Kind.MESSAGE, seq__gt=after)
+    return said.order_by("seq")[:most]
 
 
 def _as_frames(member: Any, room_id: int, rows: list[Entry]) -> list[dict[str, Any]]:

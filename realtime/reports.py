@@ -10,13 +10,14 @@ from uuid import uuid4
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import Count, OuterRef, QuerySet, Subquery, Value
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from realtime import chat, clock, moderation, notify, people, rooms
 from realtime.models import Complaint, Entry, Mention, Report, ReportedLine, Room
+from realtime.prepared import ID, prepared
 
 KEPT_FOR = timedelta(days=90)
 A_DAY = 20  # reports of one member: more is no help to anybody
@@ -126,12 +127,23 @@ def for_list(reports: QuerySet[Report]) -> QuerySet[Report]:
 
 def to_look_at(member: Any) -> QuerySet[Report]:
     """Reports in rooms the member looks after, open ones and those decided; never about themselves."""
-    return Report.objects.filter(rooms.looked_after(member)).exclude(about=member.pk)
+    return _looked_at_by(member.pk)
+
+
+def _looked_at_by(member: Any) -> QuerySet[Report]:
+    return Report.objects.filter(rooms.looked_after(member)).exclude(about=member)
 
 
 def open_for(member: Any) -> int:
     """How many reports wait for the member. One query."""
-    return to_look_at(member).filter(decided_at=None).count()
+    [(_all, n)] = _waiting(member=member.pk) or [(1, 0)]
+    return n
+
+
+@prepared(member=ID)
+def _waiting(*, member: Any) -> QuerySet[Report, tuple[int, int]]:
+    waiting = _looked_at_by(member).filter(decided_at=None).order_by()
+    return waiting.values_list(Value(1)).annotate(n=Count("pk"))
 
 
 def report_for(member: Any, report_id: int) -> Report:

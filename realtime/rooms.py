@@ -29,7 +29,7 @@ MAX_REASON = 200
 STEPPED_OUT, REMOVED = "stepped out", "removed"  # reasons as the log has them: everybody in the room reads it
 
 type MayModerate = Callable[[Any, int], bool]  # (member, id of the room)
-type LookedAfter = Callable[[Any], QuerySet[Any]]  # member → ids of the rooms they are named for
+type LookedAfter = Callable[[Any], QuerySet[Any]]  # a member's key → ids of the rooms they are named for
 _moderators: dict[str, list[MayModerate]] = {}
 _keepers: dict[str, list[LookedAfter]] = {}
 
@@ -48,11 +48,11 @@ def may_moderate(member: Any, room: Room) -> bool:
 
 
 def looked_after(member: Any) -> Q:
-    """Of rows with `room`: those in rooms the member is in and looks after by name, as a host does."""
+    """Of rows with `room`: those in rooms the member (their key) is in and looks after by name, as a host does."""
     kept = Q(pk__in=[])
     for asks in (ask for known in _keepers.values() for ask in known):
         kept |= Q(room__in=asks(member))
-    return kept & Q(room__in=Room.objects.of(member.pk).values("pk"))
+    return kept & Q(room__in=Room.objects.of(member).values("pk"))
 
 
 type Follow = Callable[[Any, int], None]  # (member, id of the room)
@@ -117,8 +117,16 @@ def reopen(room: Room) -> None:
 
 def room_for(member: Any, room_id: int, *, lock: bool = False) -> Room:
     """The room, when the member is in it now. One query. Raises Room.DoesNotExist: not there and not yours look alike."""
-    rooms = Room.objects.of(member.pk)
-    return (rooms.select_for_update(of=("self",)) if lock else rooms).get(pk=room_id)
+    if lock:
+        return Room.objects.of(member.pk).select_for_update(of=("self",)).get(pk=room_id)
+    for room in _room_of(member=member.pk, room=room_id):
+        return room
+    raise Room.DoesNotExist
+
+
+@prepared(member=ID, room=ID)
+def _room_of(*, member: Any, room: Any) -> QuerySet[Room]:
+    return Room.objects.of(member).filter(pk=room)
 
 
 def lock(room_id: int) -> Room:
@@ -333,7 +341,12 @@ def with_mentions(here: QuerySet[Participant]) -> QuerySet[Participant]:
 
 def epoch() -> int:
     """The site's epoch: raised by a restore, so that clients read everything anew. One query."""
-    return Site.objects.filter(pk=1).values_list("epoch", flat=True).first() or 1
+    return next(iter(_epochs()), 1)
+
+
+@prepared()
+def _epochs() -> QuerySet[Site, int]:
+    return Site.objects.filter(pk=1).values_list("epoch", flat=True)
 
 
 @transaction.atomic

@@ -1,7 +1,6 @@
 """Pages of talk: my rooms, and one room with its newest messages. Live and complete with script, readable without."""
 
 from datetime import datetime
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,6 +9,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -31,7 +31,7 @@ def chat_page(request: HttpRequest) -> HttpResponse:
     context = {
         "nav": "chat",
         "rows": conversations.of(member),
-        "requests": direct.requests_to(member)[:20],
+        "requests": direct.first_requests_to(member, 20),
         "reports": reports.open_for(member),
     }
     return render(request, "realtime/chat.html", context)
@@ -68,7 +68,7 @@ def room_page(request: HttpRequest, pk: int) -> HttpResponse:
         "room": here.room,
         "epoch": rooms.epoch(),
         "frames": page.rows[::-1],
-        "messages_page": [_shown(row, member) for row in reversed(page.rows) if row["kind"] != "hidden"],
+        "messages_page": _shown(page.rows[::-1], member),
         "more": page.more,
         "may_moderate": rooms.may_moderate(member, here.room),
         "key": uuid4(),
@@ -121,14 +121,23 @@ def _key(text: str) -> UUID:
         return uuid4()
 
 
-def _shown(frame: dict[str, Any], member: Any) -> dict[str, Any]:
-    """A message as the template shows it before any script has run."""
-    author, said = frame["author"], frame["body"]
-    return {
-        "seq": frame["seq"],
-        "author": author and SimpleNamespace(display_name=author["name"], pk=ids.decode(author["id"])),
-        "at": datetime.fromisoformat(frame["at"]),
-        "text": said["text"] if said else None,
-        "language": said["language"] if said else "",
-        "is_mine": author is not None and author["id"] == member.public_id,
-    }
+def _shown(rows: list[dict[str, Any]], member: Any) -> list[dict[str, Any]]:
+    """Messages as the page shows them before any script has run; `day` where another begins on the reader's clock."""
+    found: list[dict[str, Any]] = []
+    day = None
+    for row in rows:
+        if row["kind"] == "hidden":
+            continue
+        author, said, at = row["author"], row["body"], datetime.fromisoformat(row["at"])
+        before, day = day, timezone.localdate(at)
+        message = {
+            "seq": row["seq"],
+            "author": author and {"id": ids.decode(author["id"]), "name": author["name"]},
+            "at": at,
+            "day": day if day != before else None,
+            "text": said["text"] if said else None,
+            "language": said["language"] if said else "",
+            "is_mine": author is not None and author["id"] == member.public_id,
+        }
+        found.append(message)
+    return found

@@ -1,5 +1,6 @@
 """Pages and API of talk: readable without script, and the same rules as on the socket."""
 
+import re
 from typing import Any
 from uuid import uuid4
 
@@ -201,3 +202,32 @@ def test_somebody_elses_room_is_not_there_for_programs_either(api, ana):
     assert (
         api("post", f"rooms/{room.public_id}/entries/", {"key": str(uuid4()), "text": "x"}).status_code == 404
     )
+
+
+def test_what_is_written_once_is_each_readers_own(client: Any, clock: Any):
+    clock.move_to("2027-03-01T22:30:00+00:00")
+    ana, bo = make_member(display_name="Ana", time_zone="Europe/Brussels"), make_member(time_zone="UTC")
+    room = make_room(ana, bo, title="Sunday walkers")
+    talk(room, ana, "before midnight")
+    clock.move_to("2027-03-01T23:30:00+00:00")
+    talk(room, ana, "after it in Brussels")
+
+    def page(reader: Any) -> str:
+        client.force_login(reader)
+        return str(client.get(f"/chat/{room.public_id}/").text)
+
+    def days(text: str) -> list[str]:
+        return re.findall(r'<li class="chat-day">([^<]*)</li>', text)
+
+    for _again in range(2):  # the second time nothing is written anew
+        mine, theirs = page(ana), page(bo)
+        assert days(mine) == ["Monday, 1 March 2027", "Tuesday, 2 March 2027"]
+        assert days(theirs) == ["Monday, 1 March 2027"]
+        assert mine.count("chat-message--mine") == 2 and "chat-message--mine" not in theirs
+        assert ">00:30</time>" in mine and ">23:30</time>" in theirs
+        assert "You: after it" in mine and "Ana: after it" in theirs
+    ana.display_name = "Ana Ozola"
+    ana.save()
+    assert "Ana Ozola: after it" in page(bo) and 'class="chat-author">Ana Ozola<' in page(bo)
+    chat.delete(ana, room.pk, 2, uuid4())
+    assert "after it in Brussels" not in page(bo) and "This message was removed." in page(bo)

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 
 from community.models import Circle
 from config.pieces import piece
-from config.templatetags.ui import text_language
+from config.templatetags.ui import clock_time, moment, text_language
 from events.board import PartyLine
 from events.models import Event
 
@@ -88,6 +88,50 @@ def party_line(party: PartyLine, event: Event, runs: bool, is_open: bool) -> Saf
     if party.answers:  # diet and health are kept nowhere but in the database
         return render_to_string("components/party_line.html", context)
     return piece("components/party_line.html", (*plain.values(), guests), context)
+
+
+@register.simple_tag
+def room_row(row: Any, member: Any, here: Any) -> SafeString:
+    """A room in the list of conversations, a row of `conversations.of`; `here`: the room whose page this is, if it is one's."""
+    room, last = row.room, row.last
+    author = last.author if last and last.author_id != member.pk and room.kind != "direct" else None
+    shown = {
+        "pk": room.pk,
+        "title": room.title,
+        "head": room.head,
+        "is_direct": room.kind == "direct",
+        "is_here": bool(here) and here.pk == room.pk,
+        "muted": row.muted,
+        "named": row.named,
+        "unread": row.unread,
+        "seq": last and last.seq,
+        "at": last and last.at,
+        "moment": moment(last.at) if last else "",
+        "is_mine": last is not None and last.author_id == member.pk,
+        "author": author.display_name if author else "",
+        "is_removed": last is not None and last.removed_at is not None,
+        "text": last.text if last else "",
+    }
+    return piece("components/room_row.html", tuple(shown.values()), shown)
+
+
+@register.simple_tag
+def message_line(message: dict[str, Any], room: Any, may_moderate: bool) -> SafeString:
+    """A message as a room shows it before any script has run: one of `views.room_page`."""
+    author = message["author"]
+    shown = {
+        "seq": message["seq"],
+        "room": room.pk,
+        "author": author and author["id"],
+        "name": author["name"] if author else "",
+        "at": message["at"],
+        "clock": clock_time(message["at"]),
+        "text": message["text"],
+        "language": message["language"],
+        "is_mine": message["is_mine"],
+        "may_hide": may_moderate and not message["is_mine"] and message["text"] is not None,
+    }
+    return piece("components/message_line.html", tuple(shown.values()), shown)
 
 
 @register.filter

@@ -74,8 +74,14 @@ def avatar(member: Any, size: str = "m", named: bool = False) -> SafeString:
 
     Decorative where the name stands beside it; `named=True` gives it the name as its own label.
     """
-    name = str(getattr(member, "display_name", "") or member or "").strip()
-    return _avatar(name, int(getattr(member, "pk", None) or 0) % AVATAR_COLOURS, size, named)
+    name = str(getattr(member, "display_name", "") or member or "")
+    return _avatar(name.strip(), int(getattr(member, "pk", None) or 0) % AVATAR_COLOURS, size, named)
+
+
+@register.simple_tag
+def avatar_of(name: str, pk: int | None, size: str = "m") -> SafeString:
+    """The same of who is only known by name and key; of nobody without a key."""
+    return _avatar(name.strip(), (pk or 0) % AVATAR_COLOURS, size, False)
 
 
 @lru_cache(maxsize=2048)
