@@ -2,9 +2,9 @@
 """The statements that every message passes through, as SQL: building them anew by the ORM each time would be most of
 what a message costs. Everything else asks the ORM.
 
-Each has one text for any number of rows, so that it is put together, read and planned once and not each time. PostgreSQL gets the
+Each has one text for any number of rows: it is put together, read and planned once and not each time. PostgreSQL gets the
 rows as one JSON value and keeps the statement prepared; SQLite, which is in this process, is given what is written row
-by row. What needs no answer of the one before goes to PostgreSQL in one round trip (`_at_once`).
+by row. What needs no answer of the one before goes to PostgreSQL in one round trip (`at_once`).
 """
 
 import json
