@@ -13,6 +13,7 @@ from community.models.places import fold
 from events.models import Event, Pool
 from events.models.event import EventQuerySet
 from realtime import clock
+from realtime.keyset import after
 from realtime.prepared import ID, IDS, MOMENT, TEXT, WORDS, keys_of, prepared
 
 # What a card shows: texts and questions of a whole page of events would be read and taken apart for nothing.
@@ -66,6 +67,27 @@ def listed(reader: Member | None, wanted: Wanted, *, most: int, skip: int = 0) -
     )
     with_pools(found)
     return found
+
+
+def page_of(
+    reader: Member | None, wanted: Wanted, *, ordering: tuple[str, ...], key: list[Any] | None, most: int
+) -> list[Event]:
+    """What fits, also when it was called off, with all that a program is told: at most so many in this order after `key`,
+    the values of `ordering` (starts_at and pk, either way round). Three queries, one when nothing is found.
+    """
+    starts_at, pk = key or (None, None)
+    return _page(
+        reader=reader and reader.pk,
+        now=None if wanted.shows_past else clock.now(),
+        **wanted.values(),
+        starts_at=starts_at,
+        pk=pk,
+        is_free=wanted.is_free,
+        for_families=wanted.for_families,
+        shows_past=wanted.shows_past,
+        ordering=ordering,
+        most=most,
+    )
 
 
 def with_pools(events: list[Event]) -> None:
@@ -123,6 +145,37 @@ def _listed(
         shown = shown.exclude(registrations__member=reader)
     events = shown.order_by("starts_at", "pk") if shows_past else shown.upcoming(now)
     return narrowed(events, **given).select_related("place").only(*ON_A_CARD)[skip : skip + most]
+
+
+@prepared(
+    reader=ID,
+    now=MOMENT,
+    since=MOMENT,
+    before=MOMENT,
+    towns=IDS,
+    interest=ID,
+    language=TEXT,
+    words=WORDS,
+    circle=ID,
+    starts_at=MOMENT,
+    pk=ID,
+)
+def _page(
+    *,
+    reader: Any,
+    now: Any,
+    shows_past: bool,
+    ordering: Any,
+    starts_at: Any,
+    pk: Any,
+    most: int,
+    **given: Any,
+) -> QuerySet[Event]:
+    shown = Event.objects.visible_to(reader).filter(starts_at__isnull=False).exclude(state=Event.State.DRAFT)
+    found = narrowed(shown if shows_past else shown.upcoming(now), **given)
+    if starts_at is not None:
+        found = found.filter(after(ordering, (starts_at, pk)))
+    return found.order_by(*ordering).for_list().prefetch_related("interests")[:most]
 
 
 @prepared(events=IDS)

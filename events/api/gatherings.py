@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from typing import Any, cast
 
-from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
@@ -17,7 +18,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from community.models import Interest, Place
-from events import ending, hosting, rescheduling, undoing
+from community.models.places import towns_within
+from events import ending, finding, hosting, rescheduling, undoing
 from events.access import event_for, series_for
 from events.api.answers import EventAnswer, PreviewAnswer, SeriesAnswer, SeriesChangeAnswer
 from events.api.shapes import (
@@ -33,11 +35,12 @@ from events.api.shapes import (
     reader_of,
     series_data,
 )
+from events.finding import Wanted
 from events.forms import find_town
 from events.models import Event, Series
-from events.models.event import EventQuerySet
 from events.preview import preview
 from realtime import fields, ids
+from realtime.keyset import Finder
 from realtime.problems import etag, expected_version
 
 NEAR_KM, FURTHEST_KM = 20.0, 500.0
@@ -69,12 +72,9 @@ class EventList(generics.ListAPIView[Event]):
     @extend_schema(parameters=FILTERS, responses=EventAnswer(many=True), operation_id="events_list")
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Published events the caller may see, the next first. Five queries for any number."""
-        page = self.paginate_queryset(narrowed(request, self.get_queryset()))
-        return self.get_paginated_response(events_data(request, cast("list[Event]", page)))
-
-    def get_queryset(self) -> QuerySet[Event]:
-        shown = Event.objects.visible_to(reader_of(self.request)).filter(starts_at__isnull=False)
-        return shown.exclude(state=Event.State.DRAFT).for_list().prefetch_related("interests")
+        find = partial(finding.page_of, reader_of(request), wanted(request.query_params))
+        page: Any = self.paginate_queryset(cast("Any", Finder(Event, find)))
+        return self.get_paginated_response(events_data(request, page))
 
     @extend_schema(request=EventIn, responses={201: EventAnswer}, operation_id="events_create")
     def post(self, request: Request) -> Response:
@@ -237,35 +237,33 @@ def _series(request: Request, pk: int, code: int = status.HTTP_200_OK) -> Respon
     return Response(series_data(request, meetup, events), status=code, headers={"ETag": etag(meetup.version)})
 
 
-def narrowed(request: Request, events: QuerySet[Event]) -> QuerySet[Event]:
-    """The list as its query asks for it. Raises serializers.ValidationError by parameter."""
-    asked = request.query_params
-    found = cast("EventQuerySet", events)
-    found = (
-        found.filter(starts_at__gte=_moment("from", asked["from"])) if asked.get("from") else found.upcoming()
+def wanted(asked: Mapping[str, str]) -> Wanted:
+    """What the query of a list asks for. Raises serializers.ValidationError by parameter. At most four queries."""
+    until = _moment("to", asked["to"], at_end=True) if asked.get("to") else None
+    language = asked.get("language", "")
+    if language and not fields.is_language(language):
+        raise serializers.ValidationError({"language": [_("This is no language code.")]})
+    try:
+        circle = ids.decode(asked["circle"]) if asked.get("circle") else None
+    except ValueError:
+        raise serializers.ValidationError({"circle": [_("This is no id.")]}) from None
+    return Wanted(
+        since=_moment("from", asked["from"]) if asked.get("from") else None,
+        before=until and until + timedelta.resolution,  # `to` itself is still in it
+        shows_past=bool(asked.get("from")),
+        towns=_towns(asked),
+        interest=_interest(asked["interest"]).pk if asked.get("interest") else None,
+        language=language,
+        circle=circle,
+        for_families=fields.asked_for(asked, "family"),
+        is_free=fields.asked_for(asked, "free"),
+        words=asked.get("q", "")[:200],
     )
-    if asked.get("to"):
-        found = found.filter(starts_at__lte=_moment("to", asked["to"], at_end=True))
-    found = _nearby(asked, found)
-    if asked.get("interest"):
-        interest = _interest(asked["interest"])
-        found = found.filter(pk__in=Event.interests.through.objects.filter(interest=interest).values("event"))
-    if asked.get("language"):
-        if not fields.is_language(asked["language"]):
-            raise serializers.ValidationError({"language": [_("This is no language code.")]})
-        found = found.speaking(f'"{asked["language"]}"')
-    if asked.get("circle"):
-        try:
-            found = found.filter(circle=ids.decode(asked["circle"]))
-        except ValueError:
-            raise serializers.ValidationError({"circle": [_("This is no id.")]}) from None
-    for name, column in (("family", "for_families"), ("free", "is_free")):
-        if fields.asked_for(asked, name):
-            found = found.filter(**{column: True})
-    return found.matching(asked.get("q", "")[:200])
 
 
-def _nearby(asked: Any, found: EventQuerySet) -> EventQuerySet:
+def _towns(asked: Mapping[str, str]) -> tuple[int, ...] | None:
+    """The towns that are near or meant; None: wherever it is."""
+    towns: tuple[int, ...] | None = None
     try:
         km = float(asked.get("km") or NEAR_KM)
         if not 0 < km <= FURTHEST_KM:
@@ -279,7 +277,7 @@ def _nearby(asked: Any, found: EventQuerySet) -> EventQuerySet:
                 raise ValueError
         except ValueError:
             raise serializers.ValidationError({"near": [_("lat,lon in degrees, like 50.93,5.34.")]}) from None
-        found = found.near(lat, lon, km)
+        towns = towns_within(lat, lon, km)
     if asked.get("place"):
         text = asked["place"]
         place = (
@@ -289,8 +287,9 @@ def _nearby(asked: Any, found: EventQuerySet) -> EventQuerySet:
         )
         if place is None:
             raise serializers.ValidationError({"place": [_("There is no such place.")]})
-        found = found.near(place.lat, place.lon, km) if asked.get("km") else found.filter(place=place)
-    return found
+        meant = towns_within(place.lat, place.lon, km) if asked.get("km") else (place.pk,)
+        towns = meant if towns is None else tuple(set(towns) & set(meant))
+    return towns
 
 
 def _interest(text: str) -> Interest:

@@ -15,7 +15,7 @@ from django.db.models.functions import Cast, Lower
 from django.utils.translation import gettext as _
 
 from community.models import CircleMembership, Profile, Role
-from community.models.places import fold, towns_within
+from community.models.places import fold
 from events.models.details import Details
 from events.models.series import Series
 from realtime import clock
@@ -103,14 +103,6 @@ class EventQuerySet(models.QuerySet["Event"]):
     def between(self, start: datetime, end: datetime) -> EventQuerySet:
         """Beginning in [start, end)."""
         return self.filter(starts_at__gte=start, starts_at__lt=end)
-
-    def near(self, lat: float, lon: float, km: float) -> EventQuerySet:
-        """In a town whose centre is at most `km` away."""
-        return self.filter(place__in=towns_within(lat, lon, km))
-
-    def matching(self, words: str) -> EventQuerySet:
-        """Events with every word of `words` in title, description, venue or town, accents and case aside."""
-        return self.holding(fold(words).split())
 
     def holding(self, words: Iterable[Any]) -> EventQuerySet:
         """Events with all of these words, folded already, in what `searchable` gives."""

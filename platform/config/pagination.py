@@ -1,13 +1,12 @@
 """Lists in pages by key: a cursor says where the last row stood, so rows that come or go meanwhile shift nothing."""
 
 import uuid
-from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
 from django.core import signing
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, QuerySet
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import ParseError
 from rest_framework.pagination import BasePagination
@@ -16,6 +15,8 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
+
+from realtime.keyset import Finder, after
 
 MAX_LIMIT = 100
 SALT = "list cursor v1"
@@ -28,7 +29,7 @@ class KeysetPagination(BasePagination):
     """
 
     def paginate_queryset(  # type: ignore[override]
-        self, queryset: QuerySet[Any], request: Request, view: APIView | None = None
+        self, queryset: QuerySet[Any] | Finder, request: Request, view: APIView | None = None
     ) -> list[Any]:
         """The rows of this page. Raises ParseError for a cursor that is not ours or a limit that is no number."""
         self.request = request
@@ -37,10 +38,7 @@ class KeysetPagination(BasePagination):
         self.limit = self._limit()
         backwards, key = self._cursor()
         ordering = tuple(_turned(name) for name in self.ordering) if backwards else self.ordering
-        rows = queryset.order_by(*ordering)
-        if key is not None:
-            rows = rows.filter(after(ordering, key))
-        page = list(rows[: self.limit + 1])
+        page = _found(queryset, ordering, key, self.limit + 1)
         more = len(page) > self.limit
         page = page[: self.limit]
         if backwards:
@@ -109,20 +107,13 @@ class KeysetPagination(BasePagination):
         }
 
 
-def after(ordering: Sequence[str], key: Sequence[Any]) -> Q:
-    """Rows that come after `key` in `ordering`: (a > x) or (a = x and (b > y or …)).
-
-    The first column's bound is said once more for all, so that an index on it is used.
-    """
-    if len(ordering) != len(key):
-        raise ValueError("a cursor of another list")
-    condition = Q()
-    for name, value in reversed(list(zip(ordering, key, strict=True))):
-        column, compare = (name[1:], "lt") if name.startswith("-") else (name, "gt")
-        beyond = Q((f"{column}__{compare}", value))
-        condition = beyond | (Q((column, value)) & condition) if condition else beyond
-    column, compare = (ordering[0][1:], "lte") if ordering[0].startswith("-") else (ordering[0], "gte")
-    return Q((f"{column}__{compare}", key[0])) & condition
+def _found(
+    rows: QuerySet[Any] | Finder, ordering: tuple[str, ...], key: list[Any] | None, most: int
+) -> list[Any]:
+    if isinstance(rows, Finder):
+        return rows.find(ordering=ordering, key=key, most=most)
+    rows = rows.order_by(*ordering)
+    return list((rows if key is None else rows.filter(after(ordering, key)))[:most])
 
 
 def _turned(name: str) -> str:

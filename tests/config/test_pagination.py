@@ -13,7 +13,8 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from community.models import Place
-from config.pagination import KeysetPagination, after
+from config.pagination import KeysetPagination
+from realtime.keyset import after
 from realtime.models import Mail, Room
 from tests.config.small_site import program
 from tests.factories import make_place, make_room

@@ -367,6 +367,31 @@ def test_the_list_filters() -> None:
     assert found(language="de") == found(family="1") == ["B"]
     assert found(free="1") == ["A"]
     assert found(q="b") == ["B"]
+    assert found(to="2030-06-01T17:00:00Z") == ["A"] and found(to="2030-06-01T16:59:59Z") == []
+    assert found(near="50.77,6.08", km="10", place="Hasselt") == []
+    assert found(near="50.77,6.08", km="10", place="Aachen") == ["A"]
+
+
+def test_the_list_goes_on_and_back_by_cursor_with_what_was_asked() -> None:
+    begin = clock.now() + timedelta(days=1)
+    for number in range(7):  # two begin at the same moment, one is called off, one is nobody's to see
+        make_event(title=f"Walk {number}", starts_at=begin + timedelta(hours=number // 2))
+    make_event(title="Dance", starts_at=begin)
+    Event.objects.filter(title="Walk 2").update(state=Event.State.CANCELLED)
+    Event.objects.filter(title="Walk 4").update(state=Event.State.DRAFT)
+    url: str | None = "/api/v1/events/?q=walk&limit=2"
+    pages, previous = [], None
+    while url:
+        page = Client().get(url).json()
+        pages.append([event["title"] for event in page["results"]])
+        url, previous = page["next"], page["previous"]
+        make_event(title="Walk before all", starts_at=begin - timedelta(hours=1))  # shifts nothing
+    assert pages == [["Walk 0", "Walk 1"], ["Walk 2", "Walk 3"], ["Walk 5", "Walk 6"]]
+    assert previous is not None
+    back = Client().get(previous).json()
+    assert [event["title"] for event in back["results"]] == ["Walk 2", "Walk 3"]
+    assert back["next"] is not None
+    assert back["previous"] is not None
 
 
 @pytest.mark.parametrize(
