@@ -14,13 +14,25 @@ from events.models import Event, Pool
 from events.models.event import EventQuerySet
 from realtime import clock
 from realtime.keyset import after
-from realtime.prepared import ID, IDS, MOMENT, TEXT, WORDS, keys_of, prepared
+from realtime.prepared import ID, IDS, MOMENT, TEXT, WORDS, Kind, keys_of, prepared
 
 # What a card shows: texts and questions of a whole page of events would be read and taken apart for nothing.
 ON_A_CARD = (
     *("title", "translations", "language", "starts_at", "ends_at", "timezone", "all_day", "state", "town"),
     *("languages", "for_families", "step_free", "place__name", "place__lat", "place__lon"),
 )
+
+ASKED: dict[str, Kind] = {  # what of a list is a value in its statement
+    "reader": ID,
+    "now": MOMENT,
+    "since": MOMENT,
+    "before": MOMENT,
+    "towns": IDS,
+    "interest": ID,
+    "language": TEXT,
+    "words": WORDS,
+    "circle": ID,
+}
 
 
 @dataclass(frozen=True)
@@ -126,17 +138,7 @@ def narrowed(events: EventQuerySet, **given: Any) -> EventQuerySet:
     return events.holding(given["words"])
 
 
-@prepared(
-    reader=ID,
-    now=MOMENT,
-    since=MOMENT,
-    before=MOMENT,
-    towns=IDS,
-    interest=ID,
-    language=TEXT,
-    words=WORDS,
-    circle=ID,
-)
+@prepared(**ASKED)
 def _listed(
     *, reader: Any, now: Any, shows_past: bool, is_new: bool, most: int, skip: int, **given: Any
 ) -> QuerySet[Event]:
@@ -147,19 +149,7 @@ def _listed(
     return narrowed(events, **given).select_related("place").only(*ON_A_CARD)[skip : skip + most]
 
 
-@prepared(
-    reader=ID,
-    now=MOMENT,
-    since=MOMENT,
-    before=MOMENT,
-    towns=IDS,
-    interest=ID,
-    language=TEXT,
-    words=WORDS,
-    circle=ID,
-    starts_at=MOMENT,
-    pk=ID,
-)
+@prepared(**ASKED, starts_at=MOMENT, pk=ID)
 def _page(
     *,
     reader: Any,
