@@ -16,7 +16,7 @@ from realtime.prepared import ID, IDS, prepared
 
 
 def of(member: Any, only: Collection[int] | None = None) -> list[Any]:
-    """The member's rooms by what needs them: mentions first, then what is unread, then the newest; muted ones last.
+    """The member's rooms by what needs them: mentions first, then what is unread, then the newest, where nothing was said yet below; muted ones last.
 
     Participants with `room` (its title as this member knows it), `unread` and `last`, the newest message they may see.
     `only` narrows it to these room ids. Two queries.
@@ -25,7 +25,9 @@ def of(member: Any, only: Collection[int] | None = None) -> list[Any]:
     said = {message.pk: message for message in _said(entries=[row.last_id for row in rows if row.last_id])}
     for row in rows:
         row.last = said.get(row.last_id)
-    rows.sort(key=lambda row: row.last.at if row.last else row.room.created_at, reverse=True)
+    rows.sort(
+        key=lambda row: (row.last is not None, row.last.at if row.last else row.room.created_at), reverse=True
+    )
     return sorted(rows, key=_how_quiet)
 
 

@@ -141,6 +141,55 @@ def test_what_was_read_on_a_page_without_a_line_is_read_on_the_next(visit: Visit
     expect(unread).not_to_have_text(before)  # the server knows
 
 
+def test_what_was_never_on_the_screen_is_not_read_and_what_was_seen_to_the_end_is(visit: Visit, site: Site):
+    reader = visit()
+    page = enter(reader, "member")
+    room = page.url.rstrip("/").rsplit("/", 1)[1]
+    here = f"circles.room('{room}')"
+    page.locator(".chat-log").evaluate("log => log.scrollTop = log.scrollHeight")
+    page.wait_for_function(f"() => {here}.head && {here}.read[0] >= {here}.head")
+    reader.goto("/chat/")
+    unread = page.locator(f'[data-unread-room="{room}"]')
+    expect(unread).to_be_hidden()
+    site.change(
+        "import uuid; from community.models import Member; from realtime import chat, ids; "
+        f"room = ids.decode('{room}'); priya = Member.objects.get(display_name='Priya Raman'); "
+        "[chat.post(priya, room, f'unseen {i}', uuid.uuid4()) for i in range(120)]"
+    )
+    for _visit in range(2):  # what lies between is still to be found the second time
+        reader.goto(f"/chat/{room}/")
+        page.wait_for_function(f"() => {here}.head")
+        expect(page.locator("[data-first-unread]")).to_be_visible()
+        reader.goto("/chat/")
+        expect(unread).to_contain_text("120")
+    reader.goto(f"/chat/{room}/")
+    page.locator(".chat-log").evaluate("log => log.scrollTop = log.scrollHeight")
+    expect(bubble(page, "unseen 119")).to_be_in_viewport()
+    page.wait_for_function(f"() => {here}.head && {here}.read[0] >= {here}.head")
+    expect(unread).to_be_hidden()
+    expect(page.locator(".chat-new")).to_have_count(1)
+
+
+def test_a_room_that_is_open_shows_nothing_as_new_and_says_at_once_that_there_is_no_network(
+    visit: Visit, site: Site
+):
+    amara, priya = both(visit, site)
+    path = priya.url.removeprefix(site.url)
+    priya.locator(".chat-log").evaluate("log => log.scrollTop = log.scrollHeight")
+    priya.goto(f"{site.url}/chat/")
+    expect(priya.locator(f'[data-unread-room="{path.split("/")[2]}"]')).to_be_hidden()
+    priya.goto(f"{site.url}{path}")
+    say(amara, "Said while both look")
+    expect(bubble(priya, "Said while both look")).to_be_in_viewport()
+    expect(priya.locator(".chat-new")).to_have_count(0)
+    line = priya.locator("[data-connection]")
+    expect(line).to_be_hidden()
+    priya.context.set_offline(True)
+    expect(line).to_contain_text("offline")
+    priya.context.set_offline(False)
+    expect(line).to_be_hidden()
+
+
 def test_a_long_history_is_walked_to_and_fro_without_a_gap(visit: Visit, site: Site):
     site.change(
         "import uuid; from community.models import Member; from realtime import chat; from realtime.models import Room; "
@@ -351,6 +400,10 @@ def test_a_link_shows_where_it_leads(visit: Visit, site: Site):
     said = bubble(amara, "evil.example")
     expect(said.locator("[data-text] a")).to_have_text(
         ["http://xn--80ak6aa92e.com/a", "https://example.org/ü"]
+    )
+    say(amara, "see (https://example.org/b) and https://example.org/Euregio_(Region), https://example.org/(c")
+    expect(bubble(amara, "Region").locator("[data-text] a")).to_have_text(
+        ["https://example.org/b", "https://example.org/Euregio_(Region)", "https://example.org/(c"]
     )
 
 

@@ -38,6 +38,8 @@ def test_the_list_goes_by_what_needs_me() -> None:
     assert titles(ana) == ["Named", "Unread", "Read", "Quiet"]
     say(bo, quiet, "@Ana, this is for you")
     assert titles(ana)[0] == "Quiet"
+    make_room(ana, bo, title="Nobody said anything yet")
+    assert titles(ana)[-1] == "Nobody said anything yet"
 
 
 def test_a_row_of_the_list_says_who_said_what_last_and_how_much_is_new() -> None:

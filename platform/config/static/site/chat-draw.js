@@ -110,9 +110,9 @@ function drawState(item, message, mine) {
   for (const action of item.querySelectorAll("a[data-do]")) action.href = `${location.pathname}${message.seq}/${action.dataset.do}/`;
 }
 
-// Put every node in its place and touch none that is there already. `newAfter`: the seq read before this visit;
-// `jump`: shown at the end or null.
-export function layout(rows, newAfter, jump) {
+// Put every node in its place and touch none that is there already. `fresh`: between which seqs lies what came while
+// nobody looked; `jump`: shown at the end or null.
+export function layout(rows, fresh, jump) {
   const wanted = [];
   let before = null;
   let isNewShown = false;
@@ -120,7 +120,7 @@ export function layout(rows, newAfter, jump) {
     const at = new Date(row.at);
     const isNewDay = !before || dayKey.format(new Date(before.at)) !== dayKey.format(at);
     if (isNewDay) wanted.push(line(`day-${dayKey.format(at)}`, "chat-day", day.format(at)));
-    if (!isNewShown && row.seq > newAfter && !row.note && !isMine(row)) {
+    if (!isNewShown && row.seq > fresh.after && row.seq <= fresh.until && !row.note && !isMine(row)) {
       wanted.push(line("new", "chat-new", say.new));
       isNewShown = true;
       before = null;

@@ -75,7 +75,7 @@ export function listen({ send, edit, typing, last }) {
     if (choose(event)) return;
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
       event.preventDefault();
-      form.requestSubmit();
+      if (!field.readOnly) form.requestSubmit();
     } else if (event.key === "Escape" && draftFor) prepare(null);
     else if (event.key === "ArrowUp" && !field.value && last()) {
       event.preventDefault();

@@ -16,6 +16,7 @@ const messages = new Map(); // seq or, while it is on its way, key → message
 const notes = new Map(); // joins and leaves, by seq
 const changes = new Map(); // seq of a message → its changes since: history that was read before them may come after
 const readBefore = Number(say.read);
+const fresh = { after: readBefore, until: Number(say.head) }; // what came while nobody looked
 // What is drawn: everything from `first` to `last`; older and newer ones exist or not. While newer ones exist, what
 // comes in waits in `beyond`.
 const stretch = { first: Infinity, last: 0, older: Boolean(say.more), newer: false, beyond: [], isBeyondLost: false };
@@ -24,7 +25,7 @@ let asking = false;
 function show() {
   const rows = [...messages.values(), ...notes.values()].filter((row) => row.seq || !stretch.newer);
   rows.sort((a, b) => (a.seq ?? Infinity) - (b.seq ?? Infinity) || new Date(a.at) - new Date(b.at));
-  layout(rows, readBefore, jump.isConnected || stretch.newer || !isAtEnd() ? jump : null);
+  layout(rows, fresh, jump.isConnected || stretch.newer || !isAtEnd() ? jump : null);
   firstUnread.hidden = !stretch.older || stretch.first <= readBefore + 1;
 }
 
@@ -109,8 +110,10 @@ function seen() {
   const edge = log.getBoundingClientRect().bottom + 8;
   let item = log.lastElementChild;
   while (item && !(item.dataset.seq && item.getBoundingClientRect().bottom <= edge)) item = item.previousElementSibling;
-  if (!stretch.newer && isAtEnd() && circles.room(say.room)?.seq) circles.read(say.room, circles.room(say.room).seq);
-  else if (item) circles.read(say.room, Number(item.dataset.seq), Number(item.dataset.n));
+  const here = circles.room(say.room);
+  if (!stretch.newer && isAtEnd() && here?.seq) circles.read(say.room, here.seq, Math.max(here.n, item ? Number(item.dataset.n) : 0));
+  // Above it may be what was never on the screen: then only who comes to the end has read it.
+  else if (item && firstUnread.hidden) circles.read(say.room, Number(item.dataset.seq), Number(item.dataset.n));
 }
 
 const here = (hear) => (frame) => frame.room === say.room && hear(frame);
@@ -279,7 +282,12 @@ jump.addEventListener("click", async () => {
 });
 firstUnread.addEventListener("click", () => goTo(readBefore + 1));
 addEventListener("hashchange", () => /^#m\d+$/.test(location.hash) && goTo(Number(location.hash.slice(2))));
-document.addEventListener("visibilitychange", seen);
+document.addEventListener("visibilitychange", () => {
+  const { seq, read } = circles.room(say.room);
+  if (document.visibilityState === "visible") fresh.until = seq;
+  else Object.assign(fresh, { after: read[0], until: Infinity });
+  seen();
+});
 
 // -- what one does with a message
 

@@ -242,7 +242,11 @@ const hearing = {
     isSlow = false;
     circles.me = frame.me;
     for (const [id, state] of Object.entries(frame.rooms)) stand(id, state);
-    for (const [id, [seq, n]] of reads) if (frame.rooms[id] && seq > room(id).read[0]) readUpTo(room(id), seq, n);
+    for (const [id, [seq, n]] of reads) {
+      const here = room(id);
+      // Only now is known how many messages there are up to the newest one.
+      if (frame.rooms[id] && seq > here.read[0]) readUpTo(here, seq, seq >= here.head ? here.n : n);
+    }
     const free = frame.limits.watch - [...rooms.values()].filter((one) => one.wanted).length;
     const others = Object.keys(frame.rooms).filter((id) => !room(id).wanted).slice(0, Math.max(0, free));
     const late = [...rooms].filter(([, one]) => one.wanted && !one.told); // asked for while the hello was on its way
@@ -288,7 +292,7 @@ const hearing = {
   },
   read(frame) {
     const here = room(frame.room);
-    if (frame.seq > here.read[0]) here.read = [frame.seq, frame.n];
+    if (frame.seq >= here.read[0]) here.read = [frame.seq, frame.n];
     if (here.read[0] >= here.head) here.mentions = 0;
     badges();
     emit(frame);
@@ -418,18 +422,19 @@ let showTimer = 0;
 let lostAt = 0; // since when there is no line: each new try to connect must not begin the wait anew
 function show() {
   clearTimeout(showTimer);
-  lostAt = welcomed ? 0 : lostAt || Date.now();
+  const isFine = welcomed && navigator.onLine; // the browser knows before the line does
+  lostAt = isFine ? 0 : lostAt || Date.now();
   const text = ({ dataset }) =>
     stopped === 4001 ? dataset.signedOut : !navigator.onLine ? dataset.offline : isSlow ? dataset.slowly : dataset.reconnecting;
   // A short cut needs no words.
   showTimer = setTimeout(
     () => {
       for (const box of document.querySelectorAll("[data-connection]")) {
-        box.hidden = welcomed;
-        if (!welcomed) (box.querySelector("[data-connection-text]") ?? box).textContent = text(box) ?? "";
+        box.hidden = isFine;
+        if (!isFine) (box.querySelector("[data-connection-text]") ?? box).textContent = text(box) ?? "";
       }
     },
-    welcomed || stopped ? 0 : Math.max(0, 2000 - (Date.now() - lostAt)),
+    isFine || stopped ? 0 : Math.max(0, 2000 - (Date.now() - lostAt)),
   );
 }
 
@@ -439,6 +444,7 @@ onChange((change) => emit({ type: "outbox", ...change }));
 
 setInterval(ack, ACK_MS);
 addEventListener("online", probe);
+addEventListener("online", show);
 addEventListener("offline", show);
 addEventListener("pagehide", tellReads);
 document.addEventListener("visibilitychange", () => (document.visibilityState === "visible" ? probe() : tellReads()));
