@@ -66,17 +66,7 @@ class Wanted:
 
 def listed(reader: Member | None, wanted: Wanted, *, most: int, skip: int = 0) -> list[Event]:
     """Published events that fit, in order of time, with what a card shows. Two queries, one when nothing is found."""
-    found = _listed(
-        reader=reader and reader.pk,
-        now=None if wanted.shows_past else clock.now(),
-        **wanted.values(),
-        is_free=wanted.is_free,
-        for_families=wanted.for_families,
-        shows_past=wanted.shows_past,
-        is_new=wanted.is_new,
-        most=most,
-        skip=skip,
-    )
+    found = _listed(**_asked(reader, wanted), is_new=wanted.is_new, most=most, skip=skip)
     with_pools(found)
     return found
 
@@ -88,18 +78,17 @@ def page_of(
     the values of `ordering` (starts_at and pk, either way round). Three queries, one when nothing is found.
     """
     starts_at, pk = key or (None, None)
-    return _page(
-        reader=reader and reader.pk,
-        now=None if wanted.shows_past else clock.now(),
-        **wanted.values(),
-        starts_at=starts_at,
-        pk=pk,
-        is_free=wanted.is_free,
-        for_families=wanted.for_families,
-        shows_past=wanted.shows_past,
-        ordering=ordering,
-        most=most,
-    )
+    return _page(**_asked(reader, wanted), ordering=ordering, starts_at=starts_at, pk=pk, most=most)
+
+
+def _asked(reader: Member | None, wanted: Wanted) -> dict[str, Any]:
+    return wanted.values() | {
+        "reader": reader and reader.pk,
+        "now": None if wanted.shows_past else clock.now(),
+        "shows_past": wanted.shows_past,
+        "is_free": wanted.is_free,
+        "for_families": wanted.for_families,
+    }
 
 
 def with_pools(events: list[Event]) -> None:

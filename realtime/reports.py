@@ -136,8 +136,7 @@ def _looked_at_by(member: Any) -> QuerySet[Report]:
 
 def open_for(member: Any) -> int:
     """How many reports wait for the member. One query."""
-    [(_all, n)] = _waiting(member=member.pk) or [(1, 0)]
-    return n
+    return sum(n for _all, n in _waiting(member=member.pk))
 
 
 @prepared(member=ID)

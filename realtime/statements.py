@@ -117,10 +117,10 @@ def _locking(table: str, columns: Columns, query: str) -> dict[bool, Given]:
 
     On SQLite the transaction itself is the lock.
     """
-    how = "" if IS_SQLITE else f"FOR UPDATE OF {table}"
-    free = "" if IS_SQLITE else f"{how} SKIP LOCKED"
     query = f'{query} ORDER BY {table}."id"'
-    return {True: Given(columns, f"{query} {how}"), False: Given(columns, f"{query} {free}")}
+    held = query if IS_SQLITE else f"{query} FOR UPDATE OF {table}"
+    free = held if IS_SQLITE else f"{held} SKIP LOCKED"
+    return {True: Given(columns, held), False: Given(columns, free)}
 
 
 # ----------------------------------------------------------------------------------------------- look up
@@ -223,7 +223,7 @@ def _as_written(value: Any) -> Any:
 
 
 def _setting(table: str, one: str, other: str) -> ForEach:
-    """Gives two numbers to the row of a primary key: (one, other, key)."""
+    """A statement that gives two numbers to rows: (one, other, primary key) of each."""
     return ForEach(
         dict.fromkeys((one, other, "id"), "bigint"),
         f'UPDATE {table} SET "{one}" = %s, "{other}" = %s WHERE "id" = %s',

@@ -110,8 +110,9 @@ function seen() {
   const edge = log.getBoundingClientRect().bottom + 8;
   let item = log.lastElementChild;
   while (item && !(item.dataset.seq && item.getBoundingClientRect().bottom <= edge)) item = item.previousElementSibling;
-  const here = circles.room(say.room);
-  if (!stretch.newer && isAtEnd() && here?.seq) circles.read(say.room, here.seq, Math.max(here.n, item ? Number(item.dataset.n) : 0));
+  const heard = circles.room(say.room);
+  // Before the line stands it is not known how many messages there are, but of what is drawn.
+  if (!stretch.newer && isAtEnd() && heard?.seq) circles.read(say.room, heard.seq, Math.max(heard.n, item ? Number(item.dataset.n) : 0));
   // Above it may be what was never on the screen: then only who comes to the end has read it.
   else if (item && firstUnread.hidden) circles.read(say.room, Number(item.dataset.seq), Number(item.dataset.n));
 }
