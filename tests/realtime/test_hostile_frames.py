@@ -123,9 +123,9 @@ async def test_bytes_of_chance_end_one_line_at_most(serve: Any, seed: int):
     writer.write(framed(hello_to(room)) + framed(json.dumps(said).encode()))
     heard = b""
     async with asyncio.timeout(10):
-        while b'"ref":"mine"' not in heard:
+        while b'"ref":"mine"' not in heard or b"still here" not in heard:  # they come in either order
             heard += await reader.read(4096)
-    assert b'"ok"' in heard and b"still here" in heard
+    assert b'"ok"' in heard
     writer.close()
 
 
